@@ -1,0 +1,48 @@
+# make demo    train DQN on CartPole-v1 and print the tree with its times
+# make test    lint, types and all tests
+# make bench   what a loop pass costs, beside the same loop written by hand and beside peers
+#
+# Each makes .venv if there is none, and installs only what it needs and only once: the files
+# .venv/.has-* remember what is installed, and pyproject.toml and constraints.txt renew them.
+
+PYTHON := $(firstword $(foreach name,python3.11 python3,$(shell command -v $(name) 2>/dev/null)))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+
+# The CPU build calls itself 2.13.0+cpu on Linux; asking for that name never brings CUDA.
+TORCH := $(shell sed -n '/^torch==/p' constraints.txt)$(if $(filter Linux,$(shell uname -s)),+cpu)
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test bench
+.DELETE_ON_ERROR:
+
+demo: .venv/.has-cli
+	$(BIN)/looptree train dqn CartPole-v1 --steps 50000 --seed 0
+
+test: .venv/.has-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+
+bench: .venv/.has-bench
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python bench/overhead.py
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "looptree needs Python 3.11 or newer: install python3, then run make again."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "looptree needs Python 3.11 or newer: $(PYTHON) is older; install python3.11, then run make again."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	    && apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; } \
+	    || { echo "Python has no venv here: run 'sudo apt-get install python3-venv', then make again."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# torch goes in first, so that nothing installed later gets to choose its build. Where no CPU
+# build is at hand under that name, it comes from torch's own index.
+.venv/.has-torch: constraints.txt | $(BIN)/python
+	$(PIP) "$(TORCH)" || $(PIP) --index-url $(TORCH_CPU_INDEX) "$(TORCH)"
+	@touch $@
+
+.venv/.has-%: pyproject.toml constraints.txt .venv/.has-torch
+	$(PIP) -e ".[$*]"
+	@touch $@

@@ -1,0 +1,26 @@
+"""The errors of reinforcement learning: environments, spaces and memories that do not fit."""
+
+from __future__ import annotations
+
+from looptree.core.errors import LooptreeError
+
+
+class UnknownEnvironment(LooptreeError):
+    """No environment is registered under the id that was given."""
+
+
+class EnvironmentUnavailable(LooptreeError):
+    """An environment is registered, but cannot be made here: a package that it needs is missing, or it is
+    outdated."""
+
+
+class UnfitEnvironment(LooptreeError):
+    """An environment's spaces, or the way in which it resets itself, do not fit what is to use them."""
+
+
+class EnvironmentStateError(LooptreeError):
+    """An environment holds something that cannot be saved as plain arrays, numbers and strings."""
+
+
+class EmptyMemory(LooptreeError):
+    """A batch was asked of a memory in which nothing has been stored."""

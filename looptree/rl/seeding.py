@@ -1,0 +1,39 @@
+"""Seeds: one independent random stream for each use, all derived from the one seed of a run."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def stream(seed: int, *names: str) -> np.random.SeedSequence:
+    """The random stream that a run of this seed keeps for one use, such as `stream(0, "train",
+    "environments")`.
+
+    Streams of different names are independent, whatever others are drawn from and in whichever order; the
+    same seed and names give the same stream in every process.
+    """
+    return np.random.SeedSequence(seed, spawn_key=tuple(zlib.crc32(name.encode()) for name in names))
+
+
+def numpy_generator(sequence: np.random.SeedSequence) -> np.random.Generator:
+    """A NumPy generator (PCG64) that starts from a stream."""
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+def torch_generator(sequence: np.random.SeedSequence) -> torch.Generator:
+    """A torch generator (CPU) that starts from a stream."""
+    return torch.Generator().manual_seed(integer_seed(sequence))
+
+
+def environment_seeds(sequence: np.random.SeedSequence, num_envs: int) -> list[int]:
+    """A seed for each of `num_envs` environments: integers of 63 bits, from one child of the stream for
+    each."""
+    return [integer_seed(child) for child in sequence.spawn(num_envs)]
+
+
+def integer_seed(sequence: np.random.SeedSequence) -> int:
+    """A stream as one non-negative integer of 63 bits, for libraries that are seeded by a number."""
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

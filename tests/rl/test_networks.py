@@ -1,0 +1,86 @@
+import copy
+import math
+import pickle
+
+import numpy as np
+import torch
+
+from looptree.rl.networks import MLP, Network
+from looptree.rl.seeding import stream, torch_generator
+
+
+def mlp(seed=0, sizes=(3, (16, 8), 2)):
+    return MLP(*sizes, generator=torch_generator(stream(seed, "network")))
+
+
+def same(network, rows=5):
+    observation = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(observation)).numpy()
+    np.testing.assert_allclose(network.predict(observation), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_acts_is_what_learns():
+    network = mlp()
+    same(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+    network(torch.ones(4, 3)).square().sum().backward()
+    optimizer.step()
+    same(network)
+    before = network.predict(np.ones((1, 3), np.float32))
+    with torch.no_grad():
+        network.linears[-1].bias += 1
+    np.testing.assert_allclose(network.predict(np.ones((1, 3), np.float32)), before + 1, rtol=1e-5)
+
+
+def test_new_memory_for_the_weights_is_noticed():
+    network = mlp()
+    same(network)
+    network.load_state_dict(mlp(1).state_dict())
+    same(network)
+    network.load_state_dict(mlp(2).state_dict(), assign=True)
+    same(network)
+    for parameter in network.parameters():
+        parameter.data = parameter.data + 1
+    same(network)
+
+
+def test_a_copy_acts_from_its_own_weights():
+    network = mlp()
+    same(network)
+    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.mul_(1.5)
+        same(other)
+        same(network)
+
+
+def test_predict_leaves_its_input_alone_and_records_nothing():
+    network = mlp(sizes=(3, (), 2))
+    observation = np.ones((1, 3))
+    assert network.predict(observation).dtype == np.float32
+    assert (observation == 1).all()
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_any_module_can_act():
+    class Sum(Network):
+        def forward(self, observation):
+            return observation.sum(1, keepdim=True)
+
+    assert Sum().predict(np.ones((2, 3), np.float32)).tolist() == [[3.0], [3.0]]
+
+
+def test_initial_weights_come_from_the_seed_alone():
+    before = torch.get_rng_state()
+    first, again, other = mlp(0), mlp(0), mlp(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    for mine, same_seed, other_seed in zip(
+        first.parameters(), again.parameters(), other.parameters(), strict=True
+    ):
+        assert torch.equal(mine, same_seed)
+        assert not torch.equal(mine, other_seed)
+    for linear in first.linears:
+        bound = 1 / math.sqrt(linear.in_features)
+        assert 0.7 * bound < linear.weight.abs().max() <= bound

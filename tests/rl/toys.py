@@ -1,0 +1,91 @@
+"""Small environments whose right answers are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+
+class Diary(gymnasium.Env):
+    """Writes down every step itself. Observations are (env, episode, step); the reward is 100 episode + step.
+
+    Episode k of environment i lasts 1 + (i + k) % 4 steps; even episodes terminate, odd ones are truncated.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.observation_space = gymnasium.spaces.Box(-1, 1e6, (3,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(7)
+        self.number = number
+        self.episode = -1
+        self.clock = 0
+        self.log: list[tuple[Any, ...]] = []
+
+    def observe(self) -> np.ndarray:
+        return np.array([self.number, self.episode, self.clock], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode += 1
+        self.clock = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        before = self.observe()
+        self.clock += 1
+        over = self.clock == 1 + (self.number + self.episode) % 4
+        terminated, truncated = over and self.episode % 2 == 0, over and self.episode % 2 == 1
+        reward = 100.0 * self.episode + self.clock
+        self.log.append((tuple(before), int(action), reward, terminated, truncated, tuple(self.observe())))
+        return self.observe(), reward, terminated, truncated, {}
+
+
+def diaries(num_envs: int, mode: AutoresetMode) -> SyncVectorEnv:
+    return SyncVectorEnv(
+        [lambda number=number: Diary(number) for number in range(num_envs)], autoreset_mode=mode
+    )
+
+
+class Identity(gymnasium.Env):
+    """One of four lamps is lit; pressing its button gives 1, any other 0. An episode is cut after 100
+    steps."""
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 1, (4,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(4)
+        self.lamp = 0
+        self.clock = 0
+
+    def observe(self) -> np.ndarray:
+        self.lamp = int(self.np_random.integers(4))
+        return np.eye(4, dtype=np.float32)[self.lamp]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.clock = 0
+        return self.observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.lamp)
+        self.clock += 1
+        return self.observe(), reward, False, self.clock == 100, {}
+
+
+class Engine:
+    """Something that no one can save."""
+
+
+class Physics(Identity):
+    """An environment with an engine inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = Engine()
+
+
+def register() -> None:
+    for name, maker in (("LooptreeIdentity-v0", Identity), ("LooptreePhysics-v0", Physics)):
+        if name not in gymnasium.registry:
+            gymnasium.register(name, maker)

@@ -46,3 +46,10 @@ $(BIN)/python:
 .venv/.has-%: pyproject.toml constraints.txt .venv/.has-torch
 	$(PIP) -e ".[$*]"
 	@touch $@
+
+# fastai asks for torchvision, whose index build does not load beside torch's CPU build and then
+# breaks the import of Lightning; nothing that is measured needs it.
+.venv/.has-bench: pyproject.toml constraints.txt .venv/.has-torch
+	$(PIP) -e ".[bench]"
+	$(BIN)/python -m pip --quiet uninstall --yes torchvision
+	@touch $@

@@ -1,0 +1,184 @@
+"""Which fields of which loops and callbacks a hook reads and writes: bytecode, resolved in the tree.
+
+A path found in a hook (`self.learner.loss`) is walked from the hook's owner; methods and properties that it reaches on
+the way are read too. The last name of a path is a field, owned by the loop or callback that the path led to, or by the
+nearest ancestor that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from looptree.core.bytecode import Path, accesses
+from looptree.core.hook import function_code
+from looptree.core.names import code_place, short_path
+from looptree.core.node import (
+    Forward,
+    Node,
+    ancestry,
+    declared_names,
+    is_called,
+    method_function,
+    methods,
+    own_classes,
+)
+
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Access:
+    """A field read or written at a line: `base` is the loop or callback that was asked, `owner` the one that has it."""
+
+    kind: str
+    base: Node
+    name: str
+    owner: Node | None
+    place: str
+
+    def __str__(self) -> str:
+        return f"{(self.owner or self.base).path}.{self.name}"
+
+
+class Scope:
+    """What is known of the fields of one tree while it is bound."""
+
+    def __init__(self, nodes: Iterable[Node], bound_loops: Mapping[int, list[Node]]) -> None:
+        self.nodes = list(nodes)
+        self.bound_loops = bound_loops  # by the id of a callback, the loops whose hooks its own stand among
+        self._fields: dict[int, frozenset[str]] = {}
+        self._class_fields: dict[type, frozenset[str]] = {}
+        mentioned: set[str] = set()
+        for cls in {type(node) for node in self.nodes}:
+            for function in methods(cls).values():
+                found = accesses(function_code(function))
+                mentioned |= found.stored | found.strings
+        self.mentioned = frozenset(mentioned)  # set somehow by somebody, or named in a string
+
+    def has_field(self, node: Node, name: str) -> bool:
+        """Whether a loop or callback itself has a field: as an attribute, written by its methods, or declared."""
+        return name in self.class_fields(type(node)) or own_value(node, name) is not _MISSING
+
+    def class_fields(self, cls: type) -> frozenset[str]:
+        """The fields that a class declares or that its methods write."""
+        if cls not in self._class_fields:
+            written = {
+                path[0]
+                for function in methods(cls).values()
+                for path in accesses(function_code(function)).writes
+                if len(path) == 1
+            }
+            self._class_fields[cls] = frozenset(written | set(declared_names(cls)))
+        return self._class_fields[cls]
+
+    def owner(self, base: Node, name: str) -> Node | None:
+        """The nearest of a node and its ancestors that has a field; None where nobody has."""
+        return next((node for node in ancestry(base) if self.has_field(node, name)), None)
+
+
+def own_value(node: Node, name: str) -> Any:
+    """An attribute of a node that is its own and not an ancestor's, without running properties."""
+    for cls in type(node).__mro__:
+        if name in vars(cls):
+            value = vars(cls)[name]
+            if isinstance(value, Forward):
+                break
+            return value
+    value = getattr(node, name, _MISSING)
+    above = getattr(node.parent, name, _MISSING) if node.parent is not None else _MISSING
+    return _MISSING if value is above or (value is not _MISSING and _names_an_ancestor(node, value)) else value
+
+
+def _names_an_ancestor(node: Node, value: Any) -> bool:
+    return isinstance(value, Node) and any(value is ancestor for ancestor in ancestry(node))
+
+
+def function_accesses(scope: Scope, node: Node, name: str, function: Callable[..., Any]) -> list[Access]:
+    """The fields that a method of a node reads and writes, through the methods that it calls."""
+    found: dict[tuple[str, int, str], Access] = {}
+    for access in _follow(scope, node, name, function, set()):
+        found.setdefault((access.kind, id(access.base), access.name), access)
+    return list(found.values())
+
+
+def _follow(
+    scope: Scope, node: Node, name: str, function: Callable[..., Any], seen: set[tuple[int, Any]]
+) -> Iterator[Access]:
+    code = function_code(function)
+    if (id(node), code) in seen:
+        return
+    seen.add((id(node), code))
+    found = accesses(code)
+    filename = short_path(code.co_filename)
+    for kind, paths in (("read", found.reads), ("write", found.writes)):
+        for path, line in paths.items():
+            for base in led_to(scope, node, path[:-1]):
+                yield from _last_name(scope, kind, base, path[-1], f"{filename}:{line}", seen)
+    for called in found.supers:
+        inherited = _super_method(type(node), code, called)
+        if inherited is not None:
+            yield from _follow(scope, node, called, inherited, seen)
+
+
+def _last_name(
+    scope: Scope, kind: str, base: Node, name: str, place: str, seen: set[tuple[int, Any]]
+) -> Iterator[Access]:
+    if led_to(scope, base, (name,)) or name.startswith("__"):
+        return
+    value = next((vars(cls)[name] for cls in type(base).__mro__ if name in vars(cls)), None)
+    function = method_function(value)
+    if function is None:
+        owner = scope.owner(base, name) if kind == "read" else base
+        yield Access(kind, base, name, owner, place)
+    elif any(name in vars(cls) for cls in own_classes(type(base))):
+        yield from _follow(scope, base, name, function, seen)
+
+
+def _super_method(cls: type, caller: Any, name: str) -> Callable[..., Any] | None:
+    """The method that `super().name` means in the function with code `caller`, for an object of class `cls`."""
+    classes = own_classes(cls)
+    for place, base in enumerate(classes):
+        defined = [method_function(value) for value in vars(base).values()]
+        if any(function is not None and function_code(function) is caller for function in defined):
+            for above in classes[place + 1 :]:
+                if name in vars(above):
+                    return method_function(vars(above)[name])
+    return None
+
+
+def led_to(scope: Scope, node: Node, path: Path) -> list[Node]:
+    """The loops and callbacks that a path of names leads to from a node; none where it leads out of the tree."""
+    reached = [node]
+    for name in path:
+        reached = [further for each in reached for further in _neighbours(scope, each, name)]
+    return reached
+
+
+def _neighbours(scope: Scope, node: Node, name: str) -> list[Node]:
+    if name == "loop":
+        return scope.bound_loops.get(id(node), [node])
+    if name == "parent":
+        return [node.parent] if node.parent is not None else []
+    if name == "root":
+        return [list(ancestry(node))[-1]]
+    for each in ancestry(node):
+        value = own_value(each, name)
+        if isinstance(value, Node):
+            return [value]
+        if each is not node and is_called(each, name):
+            return [each]
+        if value is not _MISSING:
+            return []
+    return []
+
+
+def children(node: Node) -> list[Node]:
+    """The inner loops and callbacks of a loop; a callback has none."""
+    return [*getattr(node, "inner_loops", ()), *getattr(node, "cbs", ())]
+
+
+def method_place(function: Callable[..., Any]) -> str:
+    """`file:line` of a method."""
+    return code_place(function_code(function))

@@ -1,0 +1,340 @@
+"""Code generation: a plan is written out as the nested `for` and `try` that a careful person would have typed.
+
+`write(plan)` is a pure function from a plan to lines; nothing is run or compiled here. Every level (run, pass, phase,
+event) is one `try`; a level that nobody hooks and that frames a single other one shares its `try`.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from looptree.core.names import free_name
+from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePlan, Step
+from looptree.core.watch import Watcher
+
+HELPERS = ("enter", "items", "leaves", "finish", "changed", "resume", "repull", "Cancel")
+_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "enumerate"})
+_COMMENT_COLUMN = 60
+
+
+class Line(str):
+    """A line of generated code, and the step that stands on it."""
+
+    step: Step | None = None
+    comment: str = ""
+
+
+def line(text: str, step: Step | None = None, comment: str = "") -> Line:
+    """A line with what is known of it."""
+    made = Line(text)
+    made.step, made.comment = step, comment
+    return made
+
+
+def indented(lines: Iterable[str], by: int = 1) -> list[str]:
+    """Lines further in, each still knowing its step."""
+    moved: list[str] = []
+    for each in lines:
+        text = "    " * by + each
+        moved.append(line(text, each.step, each.comment) if isinstance(each, Line) else text)
+    return moved
+
+
+@dataclass(frozen=True)
+class Function:
+    """The generated function of one loop: its lines, and the objects that its parameters stand for."""
+
+    name: str
+    lines: list[Line]
+    arguments: tuple[Any, ...]
+
+
+def write(plan: LoopPlan, names: dict[int, str], watchers: Sequence[Watcher], pulled: bool = False) -> Function:
+    """The function of one loop. `names` has a name for each loop's function by the id of the loop, `watchers` those
+    that watch this loop, the outermost first; `pulled` writes the generator that `for x in loop` goes over."""
+    return _Writer(plan, names, watchers, pulled).function()
+
+
+def function_names(plan: LoopPlan) -> dict[int, str]:
+    """A name for the function of every loop of a tree: the loop's own, told apart by its parent's where two agree."""
+    names: dict[int, str] = {}
+    for each in plan.walk():
+        used = {*names.values(), *_TAKEN}
+        *above, name = each.path.split(".")
+        while name in used and above:
+            name = f"{above.pop()}_{name}"
+        names[id(each.target)] = free_name(name, used)
+    return names
+
+
+class _Writer:
+    """Writes one function."""
+
+    def __init__(self, plan: LoopPlan, names: dict[int, str], watchers: Sequence[Watcher], pulled: bool) -> None:
+        self.plan = plan
+        self.watchers = watchers
+        self.pulled = pulled
+        self.function_name = names[id(plan.target)]
+        self.variables: dict[int, str] = {}
+        self.objects: list[Any] = []
+        self.loop = self.variable(plan.target)
+
+    def variable(self, target: Any) -> str:
+        """The name of a loop or callback in this function, which becomes one of its parameters."""
+        if id(target) not in self.variables:
+            self.variables[id(target)] = free_name(target.name, {*self.variables.values(), *_TAKEN})
+            self.objects.append(target)
+        return self.variables[id(target)]
+
+    def function(self) -> Function:
+        body = self.run()
+        for watcher in reversed(self.watchers):
+            body = watcher.around_run(self.plan, body)
+        parameters = ", ".join([*self.variables.values(), "passes=None"])
+        lines = [
+            f"def {self.function_name}({parameters}):",
+            *indented([f'"""{_summary(self.plan)}"""', *body]),
+        ]
+        return Function(self.function_name, _finished(lines), tuple(self.objects))
+
+    # levels, from the outside in
+
+    def run(self) -> list[str]:
+        """All passes of one run."""
+        frame = self.plan.run
+        halt = ["return resume"] if not self.pulled else ["yield from repull"]
+        after_change = [f"    {halt[0]}({self.loop}, passes)", *(["    return"] if self.pulled else [])]
+        body = [
+            "if passes is None:",
+            *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = items({self.loop})"]),
+            f"for {self.loop}.index, {self.loop}.item in passes:",
+            *indented(self.one_pass()),
+            *indented([f"{self.loop}.count += 1"]),
+            *indented([f"yield {self.loop}.{self.plan.produces}"] if self.pulled else []),
+            *indented(
+                [
+                    f"if {self.loop}._pending:",
+                    f"    if changed({self.loop}):",
+                    *indented(after_change),
+                    "    break",
+                ]
+            ),
+            *self.steps(frame.on),
+            *self.steps(frame.after),
+        ]
+        return self.level(("run",), body, frame)
+
+    def one_pass(self) -> list[str]:
+        """One pass: its phases, within the hooks on `pass`."""
+        frame = self.plan.pass_
+        phases = self.plan.phases
+        with_phases = phases[0].name is not None
+        shares = not frame.steps and len(phases) == 1
+        if shares:
+            body = self.phase(phases[0], ("pass",))
+            lines = [*body, *self.out_of_phases(with_phases)]
+        else:
+            body = [
+                *self.steps(frame.before),
+                *(each for phase in phases for each in self.phase(phase, ())),
+                *self.out_of_phases(with_phases),
+                *self.steps(frame.on),
+                *self.steps(frame.after),
+            ]
+            lines = self.level(("pass",), body, frame)
+        for watcher in reversed(self.watchers):
+            lines = watcher.around_pass(self.plan, lines)
+        return lines
+
+    def out_of_phases(self, with_phases: bool) -> list[str]:
+        """What a loop with phases of its own does when they are over: it is in the phase in which it was called."""
+        if not with_phases:
+            return []
+        outside = "None" if self.plan.parent is None else f"{self.loop}.parent.phase"
+        return [f"{self.loop}.phase = {outside}"]
+
+    def phase(self, phase: PhasePlan, shared: tuple[str, ...]) -> list[str]:
+        """One phase with its events; `shared` are the levels outside that leave their `try` to it."""
+        if phase.name is None:
+            return self.events(phase, shared)
+        opened = [f'{self.loop}.phase = "{phase.name}"']
+        if phase.switches or phase.frame.steps:
+            body = [
+                *(self.switch(phase) if phase.switches else []),
+                *self.steps(phase.frame.before),
+                *self.events(phase, ()),
+                *self.steps(phase.frame.on),
+                *self.steps(phase.frame.after),
+            ]
+            lines = [*opened, *self.level(("phase", *shared), body, phase.frame)]
+        else:
+            lines = [*opened, *self.events(phase, ("phase", *shared))]
+        if phase.every > 1:
+            return [f"if {self.nth(phase.every)}:", *indented(lines)]
+        return lines
+
+    def switch(self, phase: PhasePlan) -> list[str]:
+        step = phase.switch
+        assert step is not None
+        return self.commented([f'{self.loop}.{step.name}("{phase.name}")'], step)
+
+    def events(self, phase: PhasePlan, shared: tuple[str, ...]) -> list[str]:
+        """The events of a phase, within the `try` of the levels that share one."""
+        if len(phase.events) == 1 or not shared:
+            return [each for event in phase.events for each in self.event(event, shared)] or ["pass"]
+        body = [each for event in phase.events for each in self.event(event, ())]
+        return self.level(shared, body or ["pass"], EventPlan("none"))
+
+    def event(self, event: EventPlan, shared: tuple[str, ...]) -> list[str]:
+        """One event: before, on, after, each with the inner loops that are called there."""
+        body = [*self.steps(event.before), *self.steps(event.on), *self.steps(event.after)]
+        return self.level((event.name, *shared), body or ["pass"], event)
+
+    def level(self, names: tuple[str, ...], body: list[str], frame: EventPlan) -> list[str]:
+        """The one `try` of a level: what it does, then how an exception leaves it, then what is always done."""
+        named = ", ".join(f'"{name}"' for name in names)
+        caught, error = ("BaseException", "error") if frame.failed or frame.finally_ else ("Cancel", "cancel")
+        failed = f", failed=[{self.callables(frame.failed)}]" if frame.failed else ""
+        lines = [
+            "try:",
+            *indented(body),
+            f"except {caught} as {error}:",
+            f"    if not leaves({self.loop}, {error}, {named}{failed}):",
+            "        raise",
+        ]
+        if frame.finally_:
+            lines += [
+                "finally:",
+                f"    finish({self.loop}, {named}, hooks=[{self.callables(frame.finally_)}])",
+            ]
+        return lines
+
+    # steps
+
+    def steps(self, steps: Iterable[Step]) -> list[str]:
+        """Steps one after the other; neighbours under the same condition share one `if`."""
+        lines: list[str] = []
+        open_condition = ""
+        for step in steps:
+            condition = self.condition(step)
+            if condition and condition != open_condition:
+                lines.append(f"if {condition}:")
+            lines += indented(self.step(step)) if condition else self.step(step)
+            open_condition = condition
+            if self.fallback(step):
+                lines += self.otherwise(step)
+                open_condition = ""
+        return lines
+
+    def step(self, step: Step) -> list[str]:
+        """The lines of one step, with what its watchers put around them."""
+        lines = [f"{self.expression(step)}()"]
+        if isinstance(step, HookPlan) and step.travels:
+            lines.insert(0, f"{self.variable(step.target)}.loop = {self.loop}")
+        for watcher in reversed(self.watchers):
+            lines = watcher.around_step(step, lines)
+        return self.commented(lines, step)
+
+    def commented(self, lines: list[str], step: Step) -> list[str]:
+        """Lines that belong to a step, the one that calls it with its source as a comment."""
+        call = next((each for each in lines if each.strip().endswith(")")), lines[0])
+        comment = _comment(step)
+        return [line(each, step, comment if each is call else "") for each in lines]
+
+    def expression(self, step: Step) -> str:
+        name = step.name if isinstance(step, HookPlan) else "_go"
+        return f"{self.variable(step.target)}.{name}"
+
+    def callables(self, steps: Iterable[Step]) -> str:
+        """Steps handed over to a helper, each behind its condition."""
+        handed = []
+        for step in steps:
+            expression = self.expression(step)
+            for watcher in reversed(self.watchers):
+                expression = watcher.around_callable(step, expression)
+            condition = self.condition(step)
+            if condition and self.fallback(step):
+                replaced = step.replaces if isinstance(step, HookPlan) else None
+                assert replaced is not None
+                handed.append(f"{expression} if {condition} else {self.expression(replaced)}")
+            else:
+                handed.append(f"{condition} and {expression}" if condition else expression)
+        return ", ".join(handed)
+
+    def fallback(self, step: Step) -> bool:
+        """Whether the hook that a step replaces still runs where the step's own filters say no."""
+        if not isinstance(step, HookPlan) or step.replaces is None:
+            return False
+        return self.condition(step) not in ("", self.condition(step.replaces))
+
+    def otherwise(self, step: Step) -> list[str]:
+        replaced = step.replaces if isinstance(step, HookPlan) else None
+        assert replaced is not None
+        condition = self.condition(replaced)
+        return [f"elif {condition}:" if condition else "else:", *indented(self.step(replaced))]
+
+    def condition(self, step: Step) -> str:
+        """The test that stands before a step at run time; what its phase alone decides is decided already."""
+        tests = []
+        if step.phase is not None and self.asks_phase(step):
+            names = (step.phase,) if isinstance(step.phase, str) else step.phase
+            shown = f'== "{names[0]}"' if len(names) == 1 else f"in {_tuple(names)}"
+            tests.append(f"{self.loop}.phase {shown}")
+        if step.every > 1:
+            tests.append(self.nth(step.every))
+        return " and ".join(tests)
+
+    def asks_phase(self, step: Step) -> bool:
+        return self.plan.phases[0].name is None or step.event in ("run", "pass")
+
+    def nth(self, every: int) -> str:
+        return f"({self.loop}.count + 1) % {every} == 0"
+
+
+def _comment(step: Step) -> str:
+    if isinstance(step, CallPlan):
+        return f"{step.loop}, below"
+    return step.source + (f", instead of {step.replaces.label}" if step.replaces is not None else "")
+
+
+def _tuple(names: tuple[str, ...]) -> str:
+    return "(" + ", ".join(f'"{name}"' for name in names) + ")"
+
+
+def _summary(plan: LoopPlan) -> str:
+    """The docstring of a loop's function."""
+    words = [f"{plan.label}: {_passes(plan)}"]
+    if plan.parent is not None:
+        words.append(f"each time {plan.parent} calls it on {' and '.join(plan.call_on)}")
+    text = ", ".join(words)
+    if plan.phases[0].name is not None:
+        phases = (
+            f"{phase.name} (every {phase.every} passes)" if phase.every > 1 else str(phase.name)
+            for phase in plan.phases
+        )
+        text += f"; phases {', '.join(phases)}"
+    return text.replace("\\", "\\\\").replace('"', "'") + "."
+
+
+def _passes(plan: LoopPlan) -> str:
+    own_items = plan.own_items
+    if plan.times is None:
+        return "a pass for each of its items()" if own_items else "one pass"
+    if plan.times == math.inf:
+        return "a pass for each of its items()" if own_items else "passes without end"
+    number = "1 pass" if plan.times == 1 else f"{plan.times} passes"
+    return f"at most {number}, for its items()" if own_items else number
+
+
+def _finished(lines: Iterable[str]) -> list[Line]:
+    """Lines with their comments written behind them, in one column where they leave room."""
+    done = []
+    for each in lines:
+        made = each if isinstance(each, Line) else line(each)
+        text = f"{made:<{_COMMENT_COLUMN - 2}}  # {made.comment}" if made.comment else str(made)
+        done.append(line(text, made.step))
+    return done

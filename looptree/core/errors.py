@@ -1,0 +1,100 @@
+"""Every error and warning that looptree's core raises: what was given, what would fit, the line to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class LooptreeError(Exception):
+    """The base of every error that looptree raises itself."""
+
+
+class AlreadyRunning(LooptreeError):
+    """A run was asked of a tree of loops in which one is under way."""
+
+
+class NameClash(LooptreeError):
+    """A loop or callback was added under a name that its new parent already uses for something else."""
+
+
+class NotALoop(LooptreeError):
+    """Something else was given where a loop, or a class of loops, belongs."""
+
+
+class NotACallback(LooptreeError):
+    """Something else was given where a callback, or a class of callbacks, belongs."""
+
+
+class NotAttached(LooptreeError):
+    """A loop or callback was to be removed from a loop that does not hold it."""
+
+
+class BadSetting(LooptreeError, ValueError):
+    """A constructor or run was given a value that it cannot use."""
+
+
+class CannotRecover(LooptreeError):
+    """`recover()` was called where there is no failure, or on one that must go on (Ctrl-C, SystemExit)."""
+
+
+class UnknownEvent(LooptreeError):
+    """`Cancel` named an event that is not running."""
+
+
+class StateMismatch(LooptreeError):
+    """A state dict does not belong to the loop that it was loaded into."""
+
+
+class NoSuchField(LooptreeError, AttributeError):
+    """A field was read that neither the loop or callback itself nor any loop above it has."""
+
+
+class FieldWarning(UserWarning):
+    """A hook assigns a field that shadows an ancestor's, or reads one that nobody writes or declares."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a tree of loops, found before its first step.
+
+    `kind` is a short name ("unknown event"), `place` the `file:line` of the cause, `given` what stands there,
+    `fits` what would do (with the nearest name), `write` the line to write. `severity` is "error" or "warning".
+    """
+
+    kind: str
+    place: str
+    given: str
+    fits: str
+    write: str
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.given} {self.fits}\n    write: {self.write}"
+
+
+class BindingError(LooptreeError):
+    """The tree cannot run as it is; `findings` has every reason."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(self.findings)
+
+    def __str__(self) -> str:
+        count = len(self.findings)
+        head = "1 thing is" if count == 1 else f"{count} things are"
+        listed = "\n".join(f"  {number}. {finding}" for number, finding in enumerate(self.findings, 1))
+        return f"{head} wrong with this tree of loops:\n{listed}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that looks most like `name`, or None where nothing comes close."""
+    close = difflib.get_close_matches(name, sorted(set(names)), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """`names` as they stand in a sentence: 'a', 'b' and 'c'."""
+    quoted = [repr(name) for name in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)

@@ -1,0 +1,106 @@
+"""Hook: a method named `<moment>_<event>`, and what its signature says of when it runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import CodeType, FunctionType
+from typing import Any
+
+MOMENTS = ("before", "on", "after", "failed", "finally")
+RESERVED_EVENTS = ("run", "pass", "phase")
+PARAMETERS = ("_order", "_phase", "_every", "_replace")
+
+PhaseFilter = str | tuple[str, ...] | None
+
+
+class Hook:
+    """A hook function and when it runs: `order` among its like, in which `phase`, on `every` n-th pass.
+
+    They are read from the defaults of the function's `_order`, `_phase`, `_every` and `_replace`; `phase` given here
+    goes before the signature's.
+    """
+
+    def __init__(self, function: Callable[..., Any], phase: PhaseFilter = None) -> None:
+        self.function = function
+        self.name: str = function.__name__
+        moment, _, event = self.name.partition("_")
+        self.moment: str | None = moment if Hook.ishook(self.name) else None
+        self.event: str | None = event if Hook.ishook(self.name) else None
+        parameters = inspect.signature(function).parameters
+        settings = {name: parameters[name].default for name in PARAMETERS if name in parameters}
+        self.order: int = settings.get("_order", -1)
+        self.phase: PhaseFilter = as_filter(settings.get("_phase") if phase is None else phase)
+        self.every: int = settings.get("_every", 1)
+        self.replace: bool = settings.get("_replace", False)
+
+    @property
+    def code(self) -> CodeType:
+        """The code of the function, behind any decorators that name what they wrap."""
+        return function_code(self.function)
+
+    def copy(self, **changes: Any) -> Hook:
+        """The same hook with some of its attributes changed."""
+        copied = Hook(self.function)
+        for name in ("order", "phase", "every", "replace"):
+            setattr(copied, name, getattr(self, name))
+        for name, value in changes.items():
+            setattr(copied, name, value)
+        return copied
+
+    @classmethod
+    def ishook(cls, name: str) -> bool:
+        """Whether a method of this name is a hook: a moment, an underscore, an event."""
+        moment, _, event = name.partition("_")
+        return moment in MOMENTS and bool(event)
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.function, self.order, self.phase, self.every, self.replace)
+
+    def __lt__(self, other: Hook) -> bool:
+        return self.order < other.order
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hook) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"{self.order}_{self.phase}_{self.name}"
+
+
+def in_phase(hook: Hook, current_phase: str | None) -> bool:
+    """Whether a hook runs in a phase: it names none, that one, or a tuple with that one."""
+    return phase_fits(hook.phase, current_phase)
+
+
+def phase_fits(phase: PhaseFilter, current_phase: str | None) -> bool:
+    """Whether a `_phase` filter lets a phase through."""
+    return phase is None or current_phase == phase or (isinstance(phase, tuple) and current_phase in phase)
+
+
+def as_filter(phase: Any) -> PhaseFilter:
+    """A `_phase` as it may be written (a name, or several in a tuple or list) in its one form."""
+    if phase is None or isinstance(phase, str):
+        return phase
+    names = tuple(phase)
+    return names[0] if len(names) == 1 else names
+
+
+def function_code(function: Callable[..., Any]) -> CodeType:
+    """The code of a function or bound method, behind decorators that keep `__wrapped__`."""
+    code: CodeType = inspect.unwrap(function).__code__
+    return code
+
+
+def class_hooks(cls: type) -> list[FunctionType]:
+    """The hook methods of a class in the order of definition, base classes first; an override keeps its place."""
+    places: dict[str, FunctionType] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if Hook.ishook(name) and callable(value) and not isinstance(value, type):
+                places[name] = value
+            elif name in places:  # `on_step = None` in a subclass takes the hook away
+                del places[name]
+    return list(places.values())

@@ -1,0 +1,59 @@
+"""How classes, files and lines are named in attributes, paths and messages."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Container
+from types import CodeType
+
+_WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@functools.cache
+def snake_case(name: str) -> str:
+    """The name of a class as an attribute: `GymSource` is `gym_source`, `DQN` is `dqn`."""
+    return _WORD_STARTS.sub("_", name).lower().lstrip("_")
+
+
+def class_names(cls: type) -> frozenset[str]:
+    """The snake-case names of a class and of all its bases: the names by which a loop is found from inside."""
+    return frozenset(snake_case(base.__name__) for base in cls.__mro__)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name`, or the first of `name_2`, `name_3`... that `taken` does not contain."""
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+@functools.lru_cache(maxsize=4096)
+def short_path(filename: str) -> str:
+    """A file as people name it: from the package's folder, from the working folder, or its bare name."""
+    if filename.startswith("<"):
+        return filename
+    absolute = os.path.abspath(filename)
+    for folder in (os.path.dirname(_PACKAGE), os.getcwd()):
+        if absolute.startswith(folder + os.sep):
+            return os.path.relpath(absolute, folder).replace(os.sep, "/")
+    return os.path.basename(filename)
+
+
+def code_place(code: CodeType) -> str:
+    """`file:line` of the `def` of a function."""
+    return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
+
+
+def class_place(cls: type) -> str:
+    """`file:line` of a class as nearly as its methods tell, else its module."""
+    codes = [value.__code__ for value in vars(cls).values() if hasattr(value, "__code__")]
+    if codes:
+        return code_place(min(codes, key=lambda code: code.co_firstlineno))
+    module = sys.modules.get(cls.__module__)
+    return short_path(getattr(module, "__file__", None) or f"<{cls.__module__}>")

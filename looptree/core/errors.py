@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Any
 
 
 class LooptreeError(Exception):
@@ -55,29 +55,10 @@ class FieldWarning(UserWarning):
     """A hook assigns a field that shadows an ancestor's, or reads one that nobody writes or declares."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with a tree of loops, found before its first step.
-
-    `kind` is a short name ("unknown event"), `place` the `file:line` of the cause, `given` what stands there,
-    `fits` what would do (with the nearest name), `write` the line to write. `severity` is "error" or "warning".
-    """
-
-    kind: str
-    place: str
-    given: str
-    fits: str
-    write: str
-    severity: str = "error"
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.given} {self.fits}\n    write: {self.write}"
-
-
 class BindingError(LooptreeError):
-    """The tree cannot run as it is; `findings` has every reason."""
+    """The tree cannot run as it is; `findings` has every `Finding`."""
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
+    def __init__(self, findings: Iterable[Any]) -> None:
         self.findings = tuple(findings)
         super().__init__(self.findings)
 

@@ -17,24 +17,22 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import keyword
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from looptree.core import runtime
-from looptree.core.binding import Binding, bind
+from looptree.core.arguments import CallOn, checked_name, checked_times, instance, names_called_on, several
+from looptree.core.binding import bind
+from looptree.core.bound import Bound
 from looptree.core.callback import Callback
-from looptree.core.codegen import HELPERS, Function, Line, function_names, line, write
-from looptree.core.compiled import Compiled
 from looptree.core.errors import (
     AlreadyRunning,
     BadSetting,
     BindingError,
     CannotRecover,
     FieldWarning,
-    Finding,
     NameClash,
     NotACallback,
     NotALoop,
@@ -43,19 +41,16 @@ from looptree.core.errors import (
     listed,
     nearest,
 )
+from looptree.core.findings import Finding
 from looptree.core.hook import Hook, PhaseFilter, class_hooks, in_phase
 from looptree.core.names import free_name
 from looptree.core.node import Forward, Node, ancestry
 from looptree.core.phase import Phases, as_phases
 from looptree.core.plan import LoopPlan
-from looptree.core.signals import Cancel
 from looptree.core.tree import tree
 from looptree.core.watch import Watcher
 
 _MISSING = object()
-_RUNTIME = {name: Cancel if name == "Cancel" else getattr(runtime, name) for name in HELPERS}
-
-CallOn = str | Callable[..., Any] | Iterable[str | Callable[..., Any]]
 N = TypeVar("N", bound=Node)
 
 
@@ -162,16 +157,16 @@ class Loop(_LoopFields):
     ) -> None:
         self.persist_cbs = persist_cbs
         if name is not None:
-            self.name = _checked_name(name)
+            self.name = checked_name(name)
         if call_on is not None:
-            self.call_on = tuple(_names_called_on(call_on))
+            self.call_on = tuple(names_called_on(call_on))
         if phases is not None:
             self.phases = as_phases(phases)
         if times is not None:
-            self.times = _checked_times(times)
-        for callback in _several(cbs):
+            self.times = checked_times(times)
+        for callback in several(cbs):
             self.add_cb(callback)
-        for inner in _several(inner_loops):
+        for inner in several(inner_loops):
             self.add_loop(inner)
         if parent is not None:
             parent.add_loop(self)
@@ -193,7 +188,7 @@ class Loop(_LoopFields):
 
     def add_cb(self, cb: Callback | type[Callback]) -> Self:
         """Plug in a callback; while the loop runs, from its next pass on."""
-        callback = _instance(cb, Callback, NotACallback)
+        callback = instance(cb, Callback, NotACallback)
         self._hold(callback, self.cbs)
         callback._attach(self)
         return self
@@ -207,7 +202,7 @@ class Loop(_LoopFields):
 
     def add_loop(self, loop: Loop | type[Loop]) -> Self:
         """Add an inner loop; while the loop runs, from its next pass on."""
-        inner = _instance(loop, Loop, NotALoop)
+        inner = instance(loop, Loop, NotALoop)
         inner._unbind_tree()
         self._hold(inner, self.inner_loops)
         inner.parent = self
@@ -300,6 +295,7 @@ class Loop(_LoopFields):
         try:
             yield from self._pulled()()
         except GeneratorExit:
+            runtime.broke_off(self)
             raise
         except BaseException as error:
             self._fail(error)
@@ -320,10 +316,10 @@ class Loop(_LoopFields):
                 f" One run of a tree at a time; for a second one, copy.deepcopy({root.name}).run()."
             )
         only = self._chosen_phases(phases)
-        run_times = _checked_times(times) if times is not None else None
+        run_times = checked_times(times) if times is not None else None
         guests: list[Callback] = []
         try:
-            for callback in _several(cbs):
+            for callback in several(cbs):
                 self.add_cb(callback)
                 guests.append(self.cbs[-1])
         except BaseException:
@@ -334,7 +330,7 @@ class Loop(_LoopFields):
             self._unbind_tree()
         self._run_times = run_times
         for above in ancestry(self):
-            above.phase = None  # type: ignore[attr-defined]
+            above.phase = None
         root._running = self._running = True
         return guests
 
@@ -428,7 +424,7 @@ class Loop(_LoopFields):
 
     def call_names(self) -> tuple[str, ...]:
         """The names of the parent's hooks on which this loop is called."""
-        return tuple(_names_called_on(self.call_on)) if self.call_on is not None else ()
+        return tuple(names_called_on(self.call_on)) if self.call_on is not None else ()
 
     @property
     def plan(self) -> LoopPlan:
@@ -485,9 +481,9 @@ class Loop(_LoopFields):
 
     # binding
 
-    def _bound(self) -> _Bound:
+    def _bound(self) -> Bound:
         root = self.root
-        known: _Bound | None = root._binding
+        known: Bound | None = root._binding
         if known is not None and known.shape == root._shape():
             return known
         root._unbind_tree()
@@ -496,7 +492,7 @@ class Loop(_LoopFields):
             raise BindingError(binding.findings)
         for finding in binding.findings:
             warnings.warn(str(finding), FieldWarning, stacklevel=3)
-        bound = _Bound(binding, root._shape())
+        bound = Bound(binding, root._shape())
         bound.attach()
         root._binding = bound
         return bound
@@ -587,101 +583,3 @@ def _bind_and_go(loop: Loop, passes: Iterator[tuple[int, Any]] | None = None) ->
     """Stands for the passes of a loop that is not bound."""
     loop._bound()
     loop._go(passes)
-
-
-class _Bound:
-    """A bound tree: its plans, its generated functions, and the compiled text of them all."""
-
-    def __init__(self, binding: Binding, shape: tuple[object, ...]) -> None:
-        assert binding.plan is not None
-        self.plans = binding.plans
-        self.shape = shape
-        self.bound_loops = binding.bound_loops
-        self.names = function_names(binding.plan)
-        self.globals: dict[str, object] = dict(_RUNTIME)
-        for plan in binding.plan.walk():
-            for watcher in plan.target._watchers:
-                self.globals |= watcher.bound(plan)
-        self.functions = {id(plan.target): self.written(plan) for plan in binding.plan.walk()}
-        loops = {self.names[id(plan.target)]: plan.target for plan in binding.plan.walk()}
-        self.compiled = Compiled(binding.plan.name, _joined(self.functions.values()), self.globals, loops)
-
-    def written(self, plan: LoopPlan, pulled: bool = False) -> Function:
-        """The function of one loop, as all watchers from the root down to it have it."""
-        above = list(ancestry(plan.target))[::-1]
-        watchers = [watcher for node in above for watcher in node._watchers]  # type: ignore[attr-defined]
-        return write(plan, self.names, watchers, pulled)
-
-    def attach(self) -> None:
-        """Give every loop its function, and every callback that serves one loop that loop."""
-        for plan in self.plans.values():
-            function = self.functions[id(plan.target)]
-            plan.target._go = functools.partial(self.compiled.function(function.name), *function.arguments)
-            for callback in plan.callbacks:
-                loops = self.bound_loops[id(callback.target)]
-                callback.target.loop = loops[0] if len(loops) == 1 else plan.target
-
-    def text(self, loop: Loop) -> str:
-        """The functions of a loop and of those below."""
-        functions = [self.functions[id(plan.target)] for plan in self.plans[id(loop)].walk()]
-        return "\n".join(_joined(functions)) + "\n"
-
-    def pulled(self, loop: Loop) -> Callable[..., Generator[Any, None, None]]:
-        """The generator of a loop that is pulled."""
-        function = self.written(self.plans[id(loop)], pulled=True)
-        compiled = Compiled(f"{loop.name} pulled", function.lines, self.globals, {function.name: loop})
-        return functools.partial(compiled.function(function.name), *function.arguments)
-
-
-def _joined(functions: Iterable[Function]) -> list[Line]:
-    """The lines of several functions, two empty ones between."""
-    lines: list[Line] = []
-    for function in functions:
-        lines += [line(""), line("")] if lines else []
-        lines += function.lines
-    return lines
-
-
-def _several(given: Any) -> list[Any]:
-    """One or several, instances or classes, as a list."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, type | Node) or not isinstance(given, Iterable) else list(given)
-
-
-def _instance(given: Any, cls: type[N], error: type[Exception]) -> N:
-    """An instance of a loop or callback class, made where the class itself was given."""
-    kind = cls.__name__
-    if isinstance(given, type) and issubclass(given, cls):
-        return given()
-    if isinstance(given, cls):
-        return given
-    shown = f"the class {given.__name__}" if isinstance(given, type) else f"{given!r} ({type(given).__name__})"
-    other = "cbs" if isinstance(given, Callback) or _is_class(given, Callback) else "inner_loops"
-    hint = ""
-    if isinstance(given, Node) or _is_class(given, Node):
-        hint = f" It belongs into {other}."
-    raise error(f"A {kind} or a class of {kind} fits here; given was {shown}.{hint}")
-
-
-def _is_class(given: Any, cls: type) -> bool:
-    return isinstance(given, type) and issubclass(given, cls)
-
-
-def _names_called_on(call_on: CallOn) -> Iterator[str]:
-    for each in [call_on] if isinstance(call_on, str) or callable(call_on) else call_on:
-        yield each if isinstance(each, str) else each.__name__
-
-
-def _checked_name(name: str) -> str:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise BadSetting(f"name={name!r}: a loop is an attribute of its parent, so a name like 'source' would fit.")
-    return name
-
-
-def _checked_times(times: Any) -> int | float:
-    whole = isinstance(times, int) and not isinstance(times, bool) and times >= 0
-    if not whole and times != math.inf:
-        raise BadSetting(f"times={times!r}: a number of passes fits (0, 1, 2...), or math.inf for a loop without end.")
-    number: int | float = times
-    return number

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from collections.abc import Container
 from types import CodeType
+from typing import Any
 
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -50,10 +50,7 @@ def code_place(code: CodeType) -> str:
     return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
 
 
-def class_place(cls: type) -> str:
-    """`file:line` of a class as nearly as its methods tell, else its module."""
-    codes = [value.__code__ for value in vars(cls).values() if hasattr(value, "__code__")]
-    if codes:
-        return code_place(min(codes, key=lambda code: code.co_firstlineno))
-    module = sys.modules.get(cls.__module__)
-    return short_path(getattr(module, "__file__", None) or f"<{cls.__module__}>")
+def class_place(cls: Any) -> str:
+    """`file:line` of the class statement of a loop's or callback's class."""
+    filename, line = cls.defined_at
+    return f"{short_path(filename)}:{line}"

@@ -8,7 +8,9 @@ of the object itself always goes before it.
 
 from __future__ import annotations
 
+import abc
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
@@ -18,6 +20,7 @@ from looptree.core.hook import function_code
 from looptree.core.names import class_names, snake_case
 
 _MISSING = object()
+_ABC = vars(abc)
 
 
 class Node:
@@ -32,6 +35,7 @@ class Node:
     parent: Any  # the Loop above; of a callback, the one that it is attached to
 
     names: ClassVar[frozenset[str]] = frozenset()
+    defined_at: ClassVar[tuple[str, int]] = ("", 0)  # file and line of the class statement
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         node = super().__new__(cls)
@@ -42,6 +46,7 @@ class Node:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.names = class_names(cls)
+        cls.defined_at = _class_statement()
         for name in forwarded_names(cls):
             setattr(cls, name, Forward(name))
 
@@ -58,10 +63,18 @@ class Node:
         """Take over what `state_dict` gave."""
 
 
-def ancestry(node: Node) -> Iterator[Node]:
+def _class_statement() -> tuple[str, int]:
+    """Where the class statement is that is being executed."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and (frame.f_code.co_name == "__init_subclass__" or frame.f_globals is _ABC):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def ancestry(node: Any) -> Iterator[Any]:
     """A node and those above it, up to the root; a cycle of parents ends where it closes."""
     seen: set[int] = set()
-    current: Node | None = node
+    current = node
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current

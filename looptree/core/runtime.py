@@ -52,9 +52,7 @@ def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Hande
     if loop._handed_on and "run" in events:
         return False  # newer code has seen to the end of this run
     if isinstance(error, GeneratorExit):
-        if "run" in events:
-            loop._ended = "left", "", f"the consumer broke off after {_passes(loop.index + 1)}"
-        return False
+        return False  # the consumer of a pulled loop broke off, which is no failure
     if isinstance(error, Cancel):
         unknown = _unknown_event(error)
         if unknown is None:
@@ -143,7 +141,7 @@ def repull(loop: Any, passes: Iterator[tuple[int, Any]]) -> Generator[Any, None,
 def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> None:
     loop._failure = error
     for level in ancestry(loop):
-        level.error = error  # type: ignore[attr-defined]
+        level.error = error
     for hook, second in _call_all(loop, failed):
         _note(error, hook, second)
 
@@ -152,7 +150,7 @@ def _recovered(loop: Any, error: BaseException, events: tuple[str, ...]) -> None
     loop._recovering = False
     loop._failure = None
     for level in ancestry(loop):
-        level.error = None  # type: ignore[attr-defined]
+        level.error = None
     settle(error, "failed", f"{type(error).__name__}: {error}", below=True)
     if "run" in events:
         loop.count = loop._first + loop.index + 1
@@ -197,9 +195,9 @@ def _cancelled(loop: Any, cancel: Cancel, events: tuple[str, ...]) -> bool:
 
 def _unknown_event(cancel: Cancel) -> UnknownEvent | None:
     """The error of naming an event that is not running, where a Cancel is first met."""
-    if cancel.event is None or getattr(cancel, "_known", False):
+    if cancel.event is None or cancel._met:
         return None
-    cancel._known = True  # type: ignore[attr-defined]
+    cancel._met = True
     running = list(dict.fromkeys(_running_events(cancel.__traceback__)))
     if cancel.event in running:
         return None
@@ -273,6 +271,11 @@ def settle(error: BaseException, how: str, why: str, below: bool = False) -> Non
         loop = compiled.loop_of(frame.f_code.co_name) if compiled is not None else None
         if loop is not None and loop._ended is None:
             loop._ended = how, label, why
+
+
+def broke_off(loop: Any) -> None:
+    """Let a pulled loop say that its consumer wanted no more."""
+    loop._ended = loop._ended or ("left", "", f"the consumer broke off after {_passes(loop.index + 1)}")
 
 
 def sentence(loop: Any) -> str:

@@ -15,3 +15,4 @@ class Cancel(BaseException):
         super().__init__(event, reason)
         self.event = event
         self.reason = reason
+        self._met = False  # whether its event was found to be running

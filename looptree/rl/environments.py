@@ -38,18 +38,24 @@ def make_environments(
     try:
         if vectorization == "native":
             if spec.vector_entry_point is None:
-                raise BadSetting(
-                    f"{env_id} has no native vector class; vectorization='sync' or 'async' would fit."
-                )
+                raise BadSetting(f"{env_id} has no native vector class; vectorization='sync' or 'async' would fit.")
             return gymnasium.make_vec(env_id, num_envs, "vector_entry_point", **settings)
         if vectorization in ("sync", "async"):
             same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
             return gymnasium.make_vec(env_id, num_envs, vectorization, vector_kwargs=same_step, **settings)
     except (DependencyNotInstalled, ImportError) as error:
         raise EnvironmentUnavailable(f"{env_id} needs a package that is missing here: {error}") from error
-    raise BadSetting(
-        f"vectorization={vectorization!r} is unknown; 'auto', 'native', 'sync' or 'async' would fit."
-    )
+    raise BadSetting(f"vectorization={vectorization!r} is unknown; 'auto', 'native', 'sync' or 'async' would fit.")
+
+
+def single_spaces(env_id: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    """The observation space and the action space of a single environment.
+
+    Raises what `make_environments` raises.
+    """
+    environments = make_environments(env_id, 1, "sync")
+    environments.close()
+    return environments.single_observation_space, environments.single_action_space
 
 
 def environment_spec(env_id: str) -> EnvSpec:

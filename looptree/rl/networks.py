@@ -38,6 +38,7 @@ class MLP(Network):
         self, input_size: int, hidden_sizes: Sequence[int], output_size: int, generator: torch.Generator
     ) -> None:
         super().__init__()
+        self.output_size = output_size
         sizes = (input_size, *hidden_sizes, output_size)
         # Made without storage first: nn.Linear would draw its initial weights from the global generator.
         linears = [
@@ -98,9 +99,7 @@ class _WeightViews:
             on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
             arrays = [parameter.detach().numpy() for parameter in parameters] if on_cpu else []
             self.arrays = (
-                [(weight.T, bias) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)]
-                if on_cpu
-                else None
+                [(weight.T, bias) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)] if on_cpu else None
             )
         return self.arrays
 

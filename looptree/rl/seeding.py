@@ -7,15 +7,26 @@ import zlib
 import numpy as np
 import torch
 
+from looptree.core.errors import BadSetting
+
 
 def stream(seed: int, *names: str) -> np.random.SeedSequence:
     """The random stream that a run of this seed keeps for one use, such as `stream(0, "train",
     "environments")`.
 
     Streams of different names are independent, whatever others are drawn from and in whichever order; the
-    same seed and names give the same stream in every process.
+    same seed and names give the same stream in every process. Raises `BadSetting` for a negative
+    seed.
     """
-    return np.random.SeedSequence(seed, spawn_key=tuple(zlib.crc32(name.encode()) for name in names))
+    if seed < 0:
+        raise BadSetting(f"seed={seed}: a whole number of 0 or more would fit.")
+    return child(np.random.SeedSequence(seed), *names)
+
+
+def child(sequence: np.random.SeedSequence, *names: str) -> np.random.SeedSequence:
+    """The stream of a use within another one."""
+    key = tuple(zlib.crc32(name.encode()) for name in names)
+    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, *key))
 
 
 def numpy_generator(sequence: np.random.SeedSequence) -> np.random.Generator:

@@ -81,15 +81,10 @@ def test_bad_settings_say_what_would_fit():
     assert str(error.value) == "num_envs=0: at least 1 environment is needed."
     with pytest.raises(BadSetting) as error:
         make_environments("CartPole-v1", 1, "threads")
-    assert str(error.value) == (
-        "vectorization='threads' is unknown; 'auto', 'native', 'sync' or 'async' would fit."
-    )
+    assert str(error.value) == ("vectorization='threads' is unknown; 'auto', 'native', 'sync' or 'async' would fit.")
     with pytest.raises(BadSetting) as error:
         make_environments("Acrobot-v1", 1, "native")
-    assert (
-        str(error.value)
-        == "Acrobot-v1 has no native vector class; vectorization='sync' or 'async' would fit."
-    )
+    assert str(error.value) == "Acrobot-v1 has no native vector class; vectorization='sync' or 'async' would fit."
 
 
 def test_streams_of_different_names_differ_and_repeat():

@@ -76,9 +76,7 @@ def test_initial_weights_come_from_the_seed_alone():
     before = torch.get_rng_state()
     first, again, other = mlp(0), mlp(0), mlp(1)
     assert torch.equal(torch.get_rng_state(), before)
-    for mine, same_seed, other_seed in zip(
-        first.parameters(), again.parameters(), other.parameters(), strict=True
-    ):
+    for mine, same_seed, other_seed in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, same_seed)
         assert not torch.equal(mine, other_seed)
     for linear in first.linears:

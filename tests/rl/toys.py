@@ -43,9 +43,7 @@ class Diary(gymnasium.Env):
 
 
 def diaries(num_envs: int, mode: AutoresetMode) -> SyncVectorEnv:
-    return SyncVectorEnv(
-        [lambda number=number: Diary(number) for number in range(num_envs)], autoreset_mode=mode
-    )
+    return SyncVectorEnv([lambda number=number: Diary(number) for number in range(num_envs)], autoreset_mode=mode)
 
 
 class Identity(gymnasium.Env):

@@ -1,0 +1,254 @@
+"""Learner: collects experience, learns from it, and evaluates what it has learnt; Update: the learning
+itself."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from looptree.core.callback import Callback
+from looptree.core.loop import Loop
+from looptree.core.phase import Phase
+from looptree.rl.agent import Agent
+from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.networks import Network
+from looptree.rl.seeding import stream
+from looptree.rl.source import EpisodeSource, Source
+from looptree.rl.state import load_module_state, load_optimizer_state, module_state, optimizer_state
+from looptree.rl.transition import Transition
+
+
+class Learner(Loop):
+    """A training run: one pass collects some env steps, makes some gradient steps, and now and then
+    evaluates.
+
+    In its train phase the `source` runs on `on_collect` and the `update` on `on_update`; in its valid phase,
+    which comes every `passes_per_evaluation` passes, the `valid_source` plays whole episodes on
+    `on_evaluate`, in environments of its own and without exploration. All three work on the one `network`.
+    The parameters with the best mean return of an evaluation (the later ones of two that are equally good)
+    are kept in `best_state`.
+
+    A run ends when `total_env_steps` have been made in the learner's life, so that one that was loaded from a
+    state makes what is left of them.
+    """
+
+    loss: Tensor  # () the latest minibatch's, NaN before the first
+    valid_return: float  # mean return of the latest evaluation, NaN before the first
+    best_return: float  # mean return of the best evaluation, minus infinity before the first
+    best_env_steps: int  # made when the best evaluation was
+    best_state: dict[str, NDArray[Any]]  # the parameters of the best evaluation, none before the first
+
+    source: Source
+    update: Update
+    valid_source: EpisodeSource
+
+    def __init__(
+        self,
+        env_id: str,
+        network: Network,
+        source: Source,
+        update: Update,
+        valid_source: EpisodeSource,
+        cbs: Callback | Iterable[Callback] | None = None,
+        *,
+        seed: int,
+        total_env_steps: int,
+        env_steps_per_pass: int,
+        gradient_steps_per_pass: int,
+        learning_starts_env_steps: int = 0,
+        passes_per_evaluation: int,
+        name: str | None = None,
+    ) -> None:
+        self.env_id = env_id
+        self.seed = seed
+        self.network = network
+        self.total_env_steps = total_env_steps
+        self.env_steps_per_pass = env_steps_per_pass
+        self.gradient_steps_per_pass = gradient_steps_per_pass
+        self.learning_starts_env_steps = learning_starts_env_steps
+        self.loss = torch.tensor(math.nan)
+        self.valid_return = math.nan
+        self.best_return = -math.inf
+        self.best_env_steps = 0
+        self.best_state = {}
+        super().__init__(
+            [source, update, valid_source],
+            cbs,
+            phases=("train", Phase("valid", every=passes_per_evaluation)),
+            name=name,
+        )
+
+    def items(self) -> Iterator[int]:
+        """The env steps made so far, until all are made, or until a pass makes none: `run(phases="valid")` is
+        one evaluation."""
+        made = -1
+        while made < self.env_steps < self.total_env_steps:
+            made = self.env_steps
+            yield made
+
+    def switch_phase(self, phase: str) -> None:
+        """Put the network in train mode for the train phase, in eval mode for any other."""
+        super().switch_phase(phase)
+        self.network.train(phase == "train")
+
+    def on_collect(self, _phase: str = "train") -> None:
+        """Let the source make its env steps, no more than are left."""
+        self.source.env_steps_per_run = min(self.env_steps_per_pass, self.total_env_steps - self.env_steps)
+
+    def on_update(self, _phase: str = "train") -> None:
+        """Let the update make its gradient steps, none before learning starts."""
+        starts = self.env_steps >= self.learning_starts_env_steps
+        self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
+
+    def after_update(self, _phase: str = "train") -> None:
+        """Keep the loss without the graph behind it."""
+        self.loss = self.loss.detach()
+
+    def on_evaluate(self, _phase: str = "valid") -> None:
+        """Let the valid source play its episodes."""
+
+    def after_evaluate(self, _phase: str = "valid") -> None:
+        """Keep the parameters where they are the best so far."""
+        self.valid_return = float(self.valid_source.returns.mean())
+        if self.valid_return >= self.best_return:
+            self.best_return = self.valid_return
+            self.best_env_steps = self.env_steps
+            self.best_state = module_state(self.network)
+
+    @property
+    def env_steps(self) -> int:
+        """Real steps of single environments made for training, in the learner's life."""
+        return self.source.env_steps
+
+    @property
+    def episode_return(self) -> float:
+        """The mean return of the last 100 training episodes, exploration included; NaN before the first has
+        ended."""
+        return self.source.episode_return
+
+    @property
+    def kept_state(self) -> dict[str, NDArray[Any]]:
+        """The parameters that the run keeps: the best evaluation's; before the first evaluation, the present
+        ones."""
+        return self.best_state or module_state(self.network)
+
+    def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
+        """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.
+
+        Their seeds are used for nothing else, neither in training nor for choosing that agent; asked again,
+        it plays the same episodes.
+        """
+        network = copy.deepcopy(self.network)
+        load_module_state(network, self.kept_state)
+        network.eval()
+        source = EpisodeSource(self.env_id, episodes, Agent(network), seed=stream(self.seed, "evaluate"))
+        source.run()
+        source.close()
+        return source.returns
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state of the run between two passes."""
+        return super().state_dict() | {
+            "network": module_state(self.network),
+            "valid_return": self.valid_return,
+            "best_return": self.best_return,
+            "best_env_steps": self.best_env_steps,
+            "best_state": {name: values.copy() for name, values in self.best_state.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; the next run goes on from there."""
+        super().load_state_dict(state)
+        load_module_state(self.network, state["network"])
+        self.valid_return = state["valid_return"]
+        self.best_return = state["best_return"]
+        self.best_env_steps = state["best_env_steps"]
+        self.best_state = {name: values.copy() for name, values in state["best_state"].items()}
+
+
+class Update(Loop):
+    """Learning: one pass is one gradient step on one minibatch from the learner's memory.
+
+    Its events are the parts of a gradient step, so that a callback can stand between any two, or replace one:
+    the batch is sampled, what the network should say is worked out as `targets`, how far it is from that as
+    the learner's `loss`, and the optimizer steps down its gradient. An algorithm says what target and loss
+    are.
+    """
+
+    call_on = "on_update"
+
+    batch: Batch
+    targets: Tensor
+
+    if TYPE_CHECKING:  # read on the learner
+        learner: Learner
+        loss: Tensor
+        memory: ReplayBuffer
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        batch_size: int,
+        max_gradient_norm: float = math.inf,
+        cbs: Callback | Iterable[Callback] | None = None,
+        *,
+        name: str = "update",
+    ) -> None:
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.max_gradient_norm = max_gradient_norm
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.gradient_steps_per_run = 1
+        super().__init__(cbs=cbs, name=name)
+
+    def items(self) -> range:
+        """The gradient steps of this run."""
+        return range(self.gradient_steps_per_run)
+
+    def on_sample(self) -> None:
+        """Draw a batch."""
+        self.batch = self.memory.sample(self.batch_size)
+
+    def on_target(self) -> None:
+        """Work out `targets`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it aims at; give it an on_target hook.")
+
+    def on_loss(self) -> None:
+        """Work out the learner's `loss`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its loss is; give it an on_loss hook.")
+
+    def on_step(self) -> None:
+        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
+        for parameter in self.parameters:
+            parameter.grad = None  # as zero_grad does, which takes ten times as long
+        self.loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.max_gradient_norm)
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters and the optimizer."""
+        return super().state_dict() | {"optimizer": optimizer_state(self.optimizer)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(state)
+        load_optimizer_state(self.optimizer, state["optimizer"])
+
+
+class Remember(Callback):
+    """Puts each transition of a source into a memory."""
+
+    if TYPE_CHECKING:  # read on the source and the learner
+        transition: Transition
+        memory: ReplayBuffer
+
+    def after_step(self) -> None:
+        """Store the real rows of the latest transition."""
+        self.memory.add(self.transition)

@@ -1,0 +1,310 @@
+"""Source: steps a batch of environments, and counts what really happened in them."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from looptree.core.callback import Callback
+from looptree.core.loop import Loop
+from looptree.rl.agent import RandomAgent
+from looptree.rl.environment_state import environment_state, restore_environment
+from looptree.rl.environments import Vectorization, autoreset_mode, make_environments
+from looptree.rl.errors import EnvironmentStateError, UnfitEnvironment
+from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
+from looptree.rl.transition import Transition
+
+_RECENT_EPISODES = 100
+
+
+class Source(Loop):
+    """Steps a batch of environments; a pass is one step of all of them, and gives a `Transition`.
+
+    A run goes on until it has made `env_steps_per_run` steps, or without end where that is None. Steps are
+    those of single environments, and only real ones count. Subclasses say what a step is, and keep
+    `observation`.
+    """
+
+    produces = "transition"
+
+    observation: NDArray[Any]  # (envs, *observation shape): to be acted on
+    action: NDArray[Any]  # (envs, *action shape): the agent's
+    transition: Transition
+    env_steps: int  # real steps of single environments in the source's life
+    episodes: int  # that ended in the source's life
+
+    def __init__(
+        self,
+        num_envs: int,
+        agent: Loop | None = None,
+        cbs: Callback | list[Callback] | None = None,
+        *,
+        call_on: str | None = None,
+        times: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.num_envs = num_envs
+        self.env_steps_per_run: int | None = None
+        self.begun = False  # whether episodes are under way
+        self.restarted = ""  # why those of a loaded state could not be gone on with, where that is so
+        self.env_steps = 0
+        self.episodes = 0
+        self.recent_returns: deque[float] = deque(maxlen=_RECENT_EPISODES)
+        self.recent_lengths: deque[int] = deque(maxlen=_RECENT_EPISODES)  # env steps
+        self._returns = np.zeros(num_envs)  # of the episodes under way
+        self._lengths = np.zeros(num_envs, np.int64)
+        super().__init__(agent, cbs, call_on=call_on, times=times, name=name)
+
+    def items(self) -> Iterator[int]:
+        """The env steps made so far, until this run has made its share of them."""
+        share = math.inf if self.env_steps_per_run is None else self.env_steps_per_run
+        begun = self.env_steps
+        while self.env_steps - begun < share:
+            yield self.env_steps
+
+    def on_step(self) -> None:
+        """Step the environments with `action`, and set `transition` and `observation`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it steps; give it an on_step hook.")
+
+    def after_step(self) -> None:
+        """Count the real steps, and the episodes that they end."""
+        transition = self.transition
+        self._returns += np.where(transition.real, transition.reward, 0.0)
+        self._lengths += transition.real
+        self.env_steps += int(np.count_nonzero(transition.real))
+        ended = (transition.terminated | transition.truncated) & transition.real
+        if ended.any():
+            for env in np.flatnonzero(ended):
+                self.end_episode(int(env), float(self._returns[env]), int(self._lengths[env]))
+            self._returns[ended] = 0.0
+            self._lengths[ended] = 0
+
+    def end_episode(self, env: int, episode_return: float, length: int) -> None:
+        """An episode has ended in one environment: keep its return and its length in env steps."""
+        self.episodes += 1
+        self.recent_returns.append(episode_return)
+        self.recent_lengths.append(length)
+
+    @property
+    def episode_return(self) -> float:
+        """The mean return of the last 100 episodes; NaN before the first has ended."""
+        return sum(self.recent_returns) / len(self.recent_returns) if self.recent_returns else math.nan
+
+    @property
+    def episode_length(self) -> float:
+        """The mean length of the last 100 episodes in env steps; NaN before the first has ended."""
+        return sum(self.recent_lengths) / len(self.recent_lengths) if self.recent_lengths else math.nan
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters, the episodes under way, and the statistics of the latest ones."""
+        return super().state_dict() | {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "recent_returns": list(self.recent_returns),
+            "recent_lengths": list(self.recent_lengths),
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "observation": self.observation.copy() if self.begun else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.env_steps = state["env_steps"]
+        self.episodes = state["episodes"]
+        self.recent_returns = deque(state["recent_returns"], _RECENT_EPISODES)
+        self.recent_lengths = deque(state["recent_lengths"], _RECENT_EPISODES)
+        self._returns = state["returns"].copy()
+        self._lengths = state["lengths"].copy()
+        self.begun = state["observation"] is not None
+        if self.begun:
+            self.observation = state["observation"].copy()
+
+
+class GymSource(Source):
+    """Steps environments of Gymnasium (1.1 or newer), one or many side by side.
+
+        for transition in GymSource("CartPole-v1", 8):
+            ...
+
+    Without an agent it acts at random. Where environments reset themselves one step late, the rows of those
+    steps are not `real`; where they do so at once, the true last observation is taken from the infos: what a
+    `Transition` says is the same for both. An environment starts its first episode from a seed of its own and
+    draws all later ones from the random stream that this seed began, so that no two episodes start alike, in
+    one environment or in two.
+
+    In the middle of an episode `state_dict` has the state of the environments too. Where that cannot be
+    saved, `load_state_dict` says why in `restarted`, and the next run begins new episodes, from seeds not
+    used before.
+    """
+
+    def __init__(
+        self,
+        environments: str | VectorEnv[Any, Any, Any],
+        num_envs: int = 1,
+        agent: Loop | None = None,
+        cbs: Callback | list[Callback] | None = None,
+        *,
+        vectorization: Vectorization = "auto",
+        seed: int | np.random.SeedSequence = 0,
+        call_on: str | None = None,
+        times: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        """`environments` is an id, of which `num_envs` are made (see `make_environments`), or a vector
+        environment.
+
+        Raises `UnknownEnvironment`, `EnvironmentUnavailable` and `BadSetting` as `make_environments` does,
+        and `UnfitEnvironment` where observations are no arrays, or where the environments do not reset
+        themselves.
+        """
+        self._made_from = (environments, num_envs, vectorization) if isinstance(environments, str) else None
+        if isinstance(environments, str):
+            environments = make_environments(environments, num_envs, vectorization)
+        if environments.single_observation_space.dtype is None:
+            raise UnfitEnvironment(
+                f"{environments} is observed as {environments.single_observation_space}, a source needs arrays; "
+                f"wrap each environment in gymnasium.wrappers.FlattenObservation."
+            )
+        self.environments = environments
+        self.autoreset_mode = autoreset_mode(environments)
+        self.seed = stream(seed, "source") if isinstance(seed, int) else seed
+        self._resetting = np.zeros(environments.num_envs, np.bool_)  # where the next step is only a reset
+        if agent is None:
+            agent = RandomAgent(environments.action_space, child(self.seed, "actions"))
+        super().__init__(environments.num_envs, agent, cbs, call_on=call_on, times=times, name=name)
+
+    def before_run(self) -> None:
+        """Begin the first episodes."""
+        if not self.begun:
+            self.reset()
+
+    def reset(self) -> None:
+        """Begin a new episode in every environment; what was under way there is dropped."""
+        # The steps made so far are part of the seed: no reset of this source repeats another.
+        seed = child(self.seed, str(self.env_steps))
+        one_each = isinstance(self.environments.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        seeds: Any = environment_seeds(seed, self.num_envs) if one_each else integer_seed(seed)
+        observation, _ = self.environments.reset(seed=seeds)
+        self.observation = np.array(observation)
+        self.begun = True
+        self._resetting[:] = False
+        self._returns[:] = 0.0
+        self._lengths[:] = 0
+
+    def on_step(self) -> None:
+        """Step the environments with `action`, and set `transition` and `observation`."""
+        following, reward, terminated, truncated, infos = self.environments.step(self.action)
+        following = np.array(following)  # some environments write the next one into the same array
+        real = ~self._resetting
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            self._resetting = terminated | truncated
+            next_observation = following
+        else:
+            next_observation = with_final_observations(following, infos)
+        self.transition = Transition(
+            self.observation, self.action, reward, terminated, truncated, next_observation, real
+        )
+        self.observation = following
+
+    def close(self) -> None:
+        """Close the environments, with the processes that they may run in."""
+        self.environments.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters, the statistics, and the state of the environments where it can be saved."""
+        state, reason = self._environment_state()
+        return super().state_dict() | {
+            "resetting": self._resetting.copy(),
+            "environments": state,
+            "why_not_environments": reason,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises `StateMismatch` where the environments are of another kind or number.
+        """
+        super().load_state_dict(state)
+        self._resetting = state["resetting"].copy()
+        self._go_on(state["environments"], state["why_not_environments"])
+
+    def _environment_state(self) -> tuple[dict[str, Any] | None, str]:
+        """The state of the environments, or None and the reason why there is none."""
+        if not self.begun:
+            return None, ""
+        try:
+            return environment_state(self.environments), ""
+        except EnvironmentStateError as error:
+            return None, str(error)
+
+    def _go_on(self, state: dict[str, Any] | None, reason: str) -> None:
+        """Bring the environments to a state; where there is none, the next run begins new episodes."""
+        self.restarted = reason
+        if state is not None:
+            restore_environment(self.environments, state)
+        else:
+            self.begun = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if self._made_from is not None:  # then a copy makes its own environments
+            own = {name: value for name, value in state["own"].items() if name != "environments"}
+            state = {**state, "own": own, "environments": self._environment_state()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self._made_from is not None:
+            self.environments = make_environments(*self._made_from)
+            self._go_on(*state["environments"])
+
+
+class EpisodeSource(GymSource):
+    """Plays one episode in each environment: a run begins new ones, and ends when the last of them has ended.
+
+    Taking the first episode of every environment, and not the first episodes to end, keeps the mean from
+    leaning towards short ones.
+    """
+
+    returns: NDArray[np.float64]  # (envs,) of this run's episodes; NaN until they end
+    lengths: NDArray[np.int64]  # (envs,) in env steps
+
+    def items(self) -> Iterator[int]:
+        """The number of episodes that have ended, until all have."""
+        while (ended := int(np.count_nonzero(self.lengths))) < self.num_envs:
+            yield ended
+
+    def before_run(self) -> None:
+        """Begin new episodes."""
+        self.reset()
+        self.returns = np.full(self.num_envs, np.nan)
+        self.lengths = np.zeros(self.num_envs, np.int64)
+
+    def end_episode(self, env: int, episode_return: float, length: int) -> None:
+        """Keep the first episode of each environment."""
+        super().end_episode(env, episode_return, length)
+        if not self.lengths[env]:
+            self.returns[env] = episode_return
+            self.lengths[env] = length
+
+    def finally_run(self) -> None:
+        """Leave the episodes that the environments have begun since."""
+        self.begun = False
+
+
+def with_final_observations(observation: NDArray[Any], infos: dict[str, Any]) -> NDArray[Any]:
+    """Observations `(envs, *observation shape)` in which those of environments that have just reset
+    themselves are replaced by the last ones of the episodes that ended."""
+    if "final_obs" not in infos:
+        return observation
+    true = observation.copy()
+    for env in np.flatnonzero(infos["_final_obs"]):
+        true[env] = infos["final_obs"][env]
+    return true

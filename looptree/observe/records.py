@@ -1,0 +1,159 @@
+"""What a trace remembers: of each field its value at the last look and its changes, of each place what it is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from looptree.core.node import Forward, ancestry
+from looptree.core.plan import HookPlan, LoopPlan
+from looptree.observe.changes import At, Change
+from looptree.observe.digest import PLAIN, UNSET, Marks, is_fixed, show, snapshot
+from looptree.observe.traced_fields import own_value
+
+Predicate = Callable[[Any], object]
+
+OUTSIDE = "outside the run"
+NO_LOOP = -1
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place where looks are taken: what it is called, its loop, and the loops in whose passes it stands with their
+    names, from the inside out; loops by their number in the trace's list."""
+
+    label: str
+    loop: int
+    passes: tuple[tuple[str, int], ...]
+
+
+# A change as it is recorded, quick to make; a `Change` when somebody asks: its number among the changes of all fields,
+# the counts of all loops, the place, the loop whose run it was, the old value and the new one.
+Entry = tuple[int, list[int], Site, int, Any, Any]
+
+
+FORGOTTEN = object()
+"""The value of a field at a time of which nothing is kept."""
+
+
+class Record:
+    """One traced field: what it was at the last look, and its changes."""
+
+    __slots__ = (
+        "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "name", "needs_marks", "owner",
+        "shown", "stop_if", "value",
+    )  # fmt: skip
+
+    def __init__(self, full_name: str, name: str, stop_if: Predicate | None) -> None:
+        self.full_name = full_name
+        self.name = name
+        self.stop_if = stop_if
+        self.entries: deque[Entry] = deque()
+        self.dropped_writers: dict[str, int] = {}
+        self.owner: Any = None
+        self.forward: Forward | None = None
+        self.shown: Any = UNSET
+        self.hold(UNSET, None)
+
+    def take(self, owner: Any, marks: Marks) -> None:
+        """Begin to watch the field of an owner as it is now."""
+        self.owner = owner
+        found = inspect.getattr_static(type(owner), self.name, None)
+        self.forward = found if isinstance(found, Forward) else None
+        value = own_value(owner, self.name, self.forward)
+        self.hold(value, marks.mark(value))
+        self.shown = snapshot(value)
+
+    def hold(self, value: Any, mark: object) -> None:
+        """Remember what the field is now, for the next look."""
+        self.value = value
+        self.is_plain = type(value) in PLAIN
+        self.mark = None if self.is_plain else mark
+        self.needs_marks = self.forward is not None or not is_fixed(value)
+
+    def release(self) -> None:
+        """Hold nothing of the loop any more; what was recorded stays."""
+        self.owner = self.forward = None
+        self.hold(UNSET, None)
+
+    def drop_first(self) -> None:
+        """Keep of the oldest change only that there was one."""
+        label = self.entries.popleft()[2].label
+        self.dropped_writers[label] = self.dropped_writers.get(label, 0) + 1
+
+    @property
+    def dropped(self) -> int:
+        """How many changes are no longer kept."""
+        return sum(self.dropped_writers.values())
+
+    @property
+    def total(self) -> int:
+        """How many changes there were."""
+        return self.dropped + len(self.entries)
+
+    @property
+    def writers(self) -> Counter[str]:
+        """How many changes each hook made."""
+        return Counter(self.dropped_writers) + Counter(entry[2].label for entry in self.entries)
+
+    def change(self, entry: Entry) -> Change:
+        """A recorded change as it is shown."""
+        _, counts, site, outermost, old, new = entry
+        passes = []
+        for name, loop in site.passes:
+            passes.append((name, counts[loop]))
+            if loop == outermost:
+                break
+        return Change(At(reversed(passes)), site.label, self.full_name, old, new)
+
+    def value_until(self, bounds: Mapping[int, int]) -> Any:
+        """The value when the loops at some places had done no more than some numbers of passes."""
+        value = FORGOTTEN if self.dropped else (self.entries[0][-2] if self.entries else self.shown)
+        for _, counts, _, _, _, new in self.entries:
+            if any(loop < len(counts) and counts[loop] > number for loop, number in bounds.items()):
+                break
+            value = new
+        return value
+
+    def row(self) -> tuple[str, str, str, str]:
+        """The field in a table of all: how often it changed, by whom, and its last value."""
+        writers = ", ".join(f"{hook} ({count:,})" for hook, count in self.writers.most_common(3))
+        if len(self.writers) > 3:
+            writers += f" and {len(self.writers) - 3} more"
+        return self.full_name, f"{self.total:,}", writers or "-", show(self.shown)
+
+
+def sites(plan: LoopPlan, loops: Sequence[Any]) -> dict[str, Site]:
+    """All places of a tree by the keys that the generated code gives: of hooks, and the paths of loops."""
+    found = {OUTSIDE: Site(OUTSIDE, NO_LOOP, ())}
+    numbers = {id(loop): number for number, loop in enumerate(loops)}
+    owners: dict[str, set[str]] = {}
+    for step in (step for each in plan.walk() for step in _hook_steps(each)):
+        owners.setdefault(step.label, set()).add(step.owner)
+    for each in plan.walk():
+        number = numbers[id(each.target)]
+        passes = tuple((loop.name, numbers[id(loop)]) for loop in ancestry(each.target))
+        found[each.path] = Site(f"{each.label} (no hook)", number, passes)
+        found[f"{each.path} ends"] = Site(f"{each.label} (no hook)", number, passes[1:])
+        for step in _hook_steps(each):
+            label = step.label if len(owners[step.label]) == 1 else f"{step.owner}.{step.name}"
+            found[step.key] = Site(label, number, passes[1:] if step.event == "run" else passes)
+    return found
+
+
+def _hook_steps(plan: LoopPlan) -> Iterator[HookPlan]:
+    """The hooks of one loop, those included that only run where their replacers do not."""
+    for step in plan.steps():
+        hook = step if isinstance(step, HookPlan) else None
+        while hook is not None:
+            yield hook
+            hook = hook.replaces
+
+
+def in_order(records: Iterable[Record]) -> list[Change]:
+    """The changes of some fields in the order in which they happened."""
+    kept = [(entry[0], record.change(entry)) for record in records for entry in record.entries]
+    return [change for _, change in sorted(kept, key=lambda numbered: numbered[0])]

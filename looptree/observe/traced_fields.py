@@ -1,0 +1,79 @@
+"""Which fields of a tree a trace watches, and how a field is read without reading an ancestor's of the same name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from looptree.core.callback import Callback
+from looptree.core.errors import NoSuchField, nearest
+from looptree.core.loop import Loop
+from looptree.core.node import Forward, Node
+from looptree.core.plan import LoopPlan
+from looptree.observe.digest import UNSET
+
+
+def known_fields(plan: LoopPlan, loop: Loop, names: Iterable[str]) -> list[tuple[str, Any, str]]:
+    """The fields that a trace watches in a tree: full name, owner, name. Without names, all that the plan knows."""
+    nodes = [node for each in plan.walk() for node in (each.target, *each.target.cbs) if _is_below(node, loop)]
+    ids = {id(node) for node in nodes}
+    found: dict[str, tuple[str, Any, str]] = {}
+    for field in plan.fields:
+        full_name = f"{field.owner}.{field.name}"
+        if id(field.target) not in ids:
+            continue
+        exists = field.declared or field.writers or _has_own(field.target, field.name)
+        wanted = any(is_called(full_name, name) for name in names) if names else not _is_base(field.name)
+        if exists and wanted:
+            found[full_name] = (full_name, field.target, field.name)
+    for name in names:
+        last = name.rpartition(".")[2]
+        for node in nodes:
+            full_name = f"{node.path}.{last}"
+            if full_name not in found and is_called(full_name, name) and _has_own(node, last):
+                found[full_name] = (full_name, node, last)
+    return list(found.values())
+
+
+def check_known(names: Iterable[str], loop: Loop) -> None:
+    """Raise `NoSuchField` for a name that no loop or callback from `loop` down has."""
+    plan = loop.root.plan
+    for name in names:
+        if not known_fields(plan, loop, (name,)):
+            every = [full_name for full_name, _, _ in known_fields(plan, loop, ())]
+            close = nearest(name, [*every, *(each.rpartition(".")[2] for each in every)])
+            hint = f" Nearest is {close!r}." if close else ""
+            raise NoSuchField(f"No loop or callback of {loop.path} has a field {name!r}.{hint}")
+
+
+def is_called(full_name: str, name: str) -> bool:
+    """Whether a path is called by a name: the whole of it, or its end."""
+    return f".{full_name}".endswith(f".{name}")
+
+
+def _is_below(node: Node, loop: Loop) -> bool:
+    return f"{node.path}.".startswith(f"{loop.path}.")
+
+
+def _is_base(name: str) -> bool:
+    """Whether every loop or callback has something of that name."""
+    return hasattr(Loop, name) or hasattr(Callback, name)
+
+
+def _has_own(node: Any, name: str) -> bool:
+    """Whether a node itself, not an ancestor, has an attribute that holds a value."""
+    found = inspect.getattr_static(type(node), name, None)
+    if isinstance(found, property) or callable(found):
+        return False
+    value = own_value(node, name, found if isinstance(found, Forward) else None)
+    return value is not UNSET and not isinstance(value, Node)
+
+
+def own_value(node: Any, name: str, forward: Forward | None) -> Any:
+    """The value of a node's own field, UNSET where the read would go on to an ancestor."""
+    value = getattr(node, name, UNSET)
+    if forward is None or value is UNSET:
+        return value
+    above = getattr(node.parent, name, UNSET) if node.parent is not None else UNSET
+    return UNSET if value is above or isinstance(value, Node) else value

@@ -1,0 +1,20 @@
+"""The algorithms by name, each with its settings and with presets for environments that it was tuned on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from looptree.rl.algorithms.dqn import DQN, PRESETS, DQNSettings
+from looptree.rl.learner import Learner
+
+
+class Algorithm(NamedTuple):
+    """A learner made as `learner(env_id, settings, seed=0)`, the dataclass of its settings, and presets by
+    env id."""
+
+    learner: type[Learner]
+    settings: type[Any]
+    presets: dict[str, Any]
+
+
+ALGORITHMS = {"dqn": Algorithm(DQN, DQNSettings, PRESETS)}

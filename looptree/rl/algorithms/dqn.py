@@ -1,0 +1,291 @@
+"""DQN: deep Q-networks.
+
+Mnih, V. et al., Human-level control through deep reinforcement learning, Nature 518, 529-533 (2015). The
+parts come in the order of the paper's Methods and Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from looptree.callbacks.schedule import Schedule, linear
+from looptree.core.callback import Callback
+from looptree.rl.agent import Agent, EpsilonGreedy
+from looptree.rl.environments import Vectorization, single_spaces
+from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.learner import Learner, Remember, Update
+from looptree.rl.memory import ReplayBuffer
+from looptree.rl.networks import MLP, Network
+from looptree.rl.seeding import stream, torch_generator
+from looptree.rl.settings import require, require_order, require_whole
+from looptree.rl.source import EpisodeSource, GymSource
+from looptree.rl.target import SyncTarget
+from looptree.rl.threads import TorchThreads
+
+
+@dataclass(frozen=True)
+class DQNSettings:
+    """The settings of a DQN run; where Stable-Baselines3 has another name for one, it stands in brackets."""
+
+    total_env_steps: int = 50_000
+    """Steps of single environments in the whole run."""
+    num_envs: int = 1
+    """Environments that are stepped side by side."""
+    env_steps_per_pass: int = 4
+    """Env steps collected between two updates [train_freq]."""
+    gradient_steps_per_pass: int = 1
+    """Gradient steps made in each update [gradient_steps]."""
+    learning_starts_env_steps: int = 100
+    """Env steps made at random before the first update [learning_starts]."""
+    replay_capacity: int = 1_000_000
+    """Transitions that the replay buffer holds [buffer_size]."""
+    batch_size: int = 32
+    """Transitions in a minibatch."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer of the Q-network [net_arch]."""
+    learning_rate: float = 1e-4
+    """Step size of Adam."""
+    max_gradient_norm: float = 10.0
+    """The gradient is scaled down to this length where it is longer [max_grad_norm]."""
+    gamma: float = 0.99
+    """Discount of the next step's value."""
+    target_every_env_steps: int = 10_000
+    """Env steps between two copies of the Q-network into the target network [target_update_interval]."""
+    epsilon_start: float = 1.0
+    """Share of random actions at the beginning [exploration_initial_eps]."""
+    epsilon_end: float = 0.05
+    """Share of random actions after the decay [exploration_final_eps]."""
+    epsilon_fraction: float = 0.1
+    """Part of the run in which that share goes down in a straight line [exploration_fraction]."""
+    evaluate_every_env_steps: int = 2_560
+    """Env steps between two evaluations, rounded down to whole passes."""
+    evaluation_episodes: int = 20
+    """Episodes of one evaluation, played side by side."""
+
+    def __post_init__(self) -> None:
+        """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
+        require_whole(self, "total_env_steps", "num_envs", "env_steps_per_pass", "gradient_steps_per_pass")
+        require_whole(self, "learning_starts_env_steps", least=0)
+        require_whole(self, "replay_capacity", "batch_size", "target_every_env_steps")
+        require_whole(self, "evaluate_every_env_steps", "evaluation_episodes")
+        require(self, "hidden_sizes", all(units >= 1 for units in self.hidden_sizes), "1 unit or more a layer")
+        require(self, "learning_rate", self.learning_rate > 0, "a number above 0")
+        require(self, "max_gradient_norm", self.max_gradient_norm > 0, "a number above 0")
+        require(self, "gamma", 0 <= self.gamma <= 1, "a number from 0 to 1")
+        require(self, "epsilon_start", 0 <= self.epsilon_start <= 1, "a number from 0 to 1")
+        require(self, "epsilon_end", 0 <= self.epsilon_end <= 1, "a number from 0 to 1")
+        require(self, "epsilon_fraction", 0 < self.epsilon_fraction <= 1, "a number above 0 and up to 1")
+        require_order(self, "epsilon_end", "<=", "epsilon_start")
+        require_order(self, "learning_starts_env_steps", "<", "total_env_steps")
+        require_order(self, "batch_size", "<=", "replay_capacity")
+        require_order(self, "num_envs", "<=", "replay_capacity")
+        require_order(self, "env_steps_per_pass", "<=", "evaluate_every_env_steps")
+
+
+PRESETS = {
+    # rl-baselines3-zoo, hyperparams/dqn.yml: 500 of 500 after 50,000 steps.
+    "CartPole-v1": DQNSettings(
+        total_env_steps=50_000,
+        env_steps_per_pass=256,
+        gradient_steps_per_pass=128,
+        learning_starts_env_steps=1_000,
+        replay_capacity=100_000,
+        batch_size=64,
+        hidden_sizes=(256, 256),
+        learning_rate=2.3e-3,
+        gamma=0.99,
+        target_every_env_steps=10,
+        epsilon_fraction=0.16,
+        epsilon_end=0.04,
+    )
+}
+
+
+# The network: from a state to one value for each action, so that one forward pass is enough for all of them.
+
+
+def q_network(
+    observations: gymnasium.Space[Any],
+    actions: gymnasium.Space[Any],
+    hidden_sizes: tuple[int, ...],
+    seed: np.random.SeedSequence,
+) -> MLP:
+    """A network from observations `(batch, observation size)` to values `(batch, actions)`.
+
+    Raises `UnfitEnvironment` where the spaces are of other kinds.
+    """
+    if not isinstance(actions, gymnasium.spaces.Discrete) or actions.start != 0:
+        raise UnfitEnvironment(f"DQN cannot act in {actions}; actions in Discrete(n), counted from 0, would fit.")
+    if not isinstance(observations, gymnasium.spaces.Box) or len(observations.shape) != 1:
+        raise UnfitEnvironment(
+            f"DQN's network cannot read {observations}; observations in a Box of one dimension would fit, which "
+            f"gymnasium.wrappers.FlattenObservation makes of others."
+        )
+    return MLP(observations.shape[0], hidden_sizes, int(actions.n), torch_generator(seed))
+
+
+# Behaviour: epsilon-greedy, with epsilon annealed linearly; a uniformly random policy until learning starts.
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Epsilon as a function of the env steps made."""
+
+    learning_starts_env_steps: int
+    decay: linear
+
+    def __call__(self, env_steps: float) -> float:
+        return 1.0 if env_steps < self.learning_starts_env_steps else self.decay(env_steps)
+
+
+def exploration(settings: DQNSettings) -> Exploration:
+    """The schedule of epsilon that settings ask for."""
+    decay_env_steps = settings.epsilon_fraction * settings.total_env_steps
+    decay = linear(settings.epsilon_start, settings.epsilon_end, decay_env_steps)
+    return Exploration(settings.learning_starts_env_steps, decay)
+
+
+# The loss: squared up to an error of 1 and absolute beyond it, which is the paper's clipping of the error
+# term.
+
+
+def q_targets(rewards: Tensor, terminated: Tensor, next_values: Tensor, gamma: float) -> Tensor:
+    """r + gamma max_a Q^(s', a), `(batch,)`, and r alone where the episode terminated with this step.
+
+    `rewards` and `terminated` (1.0 or 0.0) are `(batch,)`, `next_values` `(batch, actions)`, those of the
+    target network. A truncated step is like any other here: its next observation has a value.
+    """
+    return rewards + gamma * (1.0 - terminated) * next_values.amax(1)
+
+
+def q_loss(values: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
+    """The mean Huber loss `()` of the values `(batch, actions)` of the actions taken, `(batch,)`, to the
+    targets."""
+    taken = values.gather(1, actions.unsqueeze(1)).squeeze(1)
+    return nn.functional.smooth_l1_loss(taken, targets)
+
+
+class QUpdate(Update):
+    """A gradient step of Q-learning on a minibatch of the replay buffer."""
+
+    if TYPE_CHECKING:  # read on the learner
+        network: Network
+        target_network: Network
+        gamma: float
+
+    def on_target(self) -> None:
+        """Ask the target network, which has no part in the gradient."""
+        batch = self.batch
+        with torch.no_grad():
+            next_values = self.target_network(batch.next_observation)
+        self.targets = q_targets(batch.reward, batch.terminated, next_values, self.gamma)
+
+    def on_loss(self) -> None:
+        """Compare with what the Q-network says of the actions that were taken."""
+        self.learner.loss = q_loss(self.network(self.batch.observation), self.batch.action, self.targets)
+
+
+# Algorithm 1.
+
+
+class DQN(Learner):
+    """Deep Q-learning with experience replay.
+
+        DQN("CartPole-v1", seed=1).run()
+
+    A pass collects `env_steps_per_pass` transitions with the epsilon-greedy agent, copies the Q-network into
+    the target network where that is due, and makes `gradient_steps_per_pass` gradient steps on minibatches of
+    the replay buffer.
+    """
+
+    epsilon: float  # share of random actions
+
+    def __init__(
+        self,
+        env_id: str,
+        settings: DQNSettings | None = None,
+        cbs: Iterable[Callback] = (),
+        *,
+        seed: int = 0,
+        vectorization: Vectorization = "auto",
+        name: str | None = None,
+    ) -> None:
+        """Without settings, those of the preset for `env_id` hold, or else the defaults.
+
+        Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where
+        actions are not discrete or observations not flat.
+        """
+        settings = settings or PRESETS.get(env_id, DQNSettings())
+        observations, actions = single_spaces(env_id)
+        network = q_network(observations, actions, settings.hidden_sizes, stream(seed, "network"))
+        self.settings = settings
+        self.gamma = settings.gamma
+        self.epsilon = settings.epsilon_start
+        self.memory = ReplayBuffer(settings.replay_capacity, observations, actions, stream(seed, "replay"))
+        self.target_network = copy.deepcopy(network)
+        explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))
+        super().__init__(
+            env_id,
+            network,
+            GymSource(
+                env_id,
+                settings.num_envs,
+                Agent(network, explore),
+                Remember(),
+                vectorization=vectorization,
+                seed=stream(seed, "train"),
+                call_on="on_collect",
+                name="source",
+            ),
+            QUpdate(
+                torch.optim.Adam(network.parameters(), settings.learning_rate, fused=True),
+                settings.batch_size,
+                settings.max_gradient_norm,
+            ),
+            EpisodeSource(
+                env_id,
+                settings.evaluation_episodes,
+                Agent(network),
+                seed=stream(seed, "valid"),
+                call_on="on_evaluate",
+                name="valid_source",
+            ),
+            [
+                TorchThreads(1),
+                Schedule("epsilon", exploration(settings), over="env_steps"),
+                SyncTarget(settings.target_every_env_steps),
+            ],
+            seed=seed,
+            total_env_steps=settings.total_env_steps,
+            env_steps_per_pass=settings.env_steps_per_pass,
+            gradient_steps_per_pass=settings.gradient_steps_per_pass,
+            learning_starts_env_steps=settings.learning_starts_env_steps,
+            passes_per_evaluation=settings.evaluate_every_env_steps // settings.env_steps_per_pass,
+            name=name,
+        )
+        for callback in cbs:
+            self.add_cb(callback)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state of the run between two passes."""
+        return super().state_dict() | {"epsilon": self.epsilon, "memory": self.memory.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; the next run goes on from there.
+
+        Where the environments could not be saved (`source.restarted` says why), the episodes that were under
+        way count as truncated.
+        """
+        super().load_state_dict(state)
+        self.epsilon = state["epsilon"]
+        self.memory.load_state_dict(state["memory"])
+        if self.source.restarted:
+            self.memory.cut_episodes()

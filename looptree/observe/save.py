@@ -1,0 +1,39 @@
+"""Save: a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from looptree.core.errors import LooptreeError
+
+
+class CannotSave(LooptreeError, OSError):
+    """A file could not be written where it was asked for; nothing of it is left there."""
+
+
+def save_whole(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a text beside the file that is wanted, and only then let it take that file's place.
+
+    Raises:
+        CannotSave: the folder does not exist or cannot be written, or the path is that of a folder.
+    """
+    wanted = Path(path)
+    beside = wanted.parent / f".{wanted.name}.{os.getpid()}.part"
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(wanted)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise CannotSave(f"{wanted} cannot be written: {error.strerror}. {_what_fits(wanted)}") from error
+    return wanted
+
+
+def _what_fits(wanted: Path) -> str:
+    if wanted.is_dir():
+        return f"It is a folder; name a file in it, as {str(wanted / 'profile.json')!r}."
+    if not wanted.parent.exists():
+        return f"There is no folder {str(wanted.parent)!r}; make it first, or name a file in one that there is."
+    return "Name a file in a folder that you may write to."

@@ -1,0 +1,71 @@
+"""Where a field that a callback is told by name lives in the tree."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from looptree.core.errors import BadSetting, NoSuchField, listed, nearest
+from looptree.core.node import Forward, Node, ancestry, declared_names
+
+_MISSING = object()
+
+
+def find_owner(loop: Any, field: str) -> Any:
+    """The loop or callback that has `field`, seen from `loop`: the loop itself and those above it are asked first, the
+    nearest first, then its callbacks and all below it, then the rest of the tree. `"agent.epsilon"` asks only those
+    whose path ends in `agent`.
+
+    Raises `NoSuchField` where nobody has it, `BadSetting` where several below have it and none above.
+    """
+    where, _, name = field.rpartition(".")
+    above = list(ancestry(loop))
+    for group in ([each] for each in above):
+        if owner := _only_owner(group, where, name):
+            return owner
+    for group in (list(_below(loop)), list(_below(above[-1]))):
+        if owner := _only_owner(group, where, name):
+            return owner
+    nodes = list(_below(above[-1]))
+    known = {known for node in nodes for known in (*declared_names(type(node)), *_plan_names(loop, node))}
+    close = nearest(name, known)
+    hint = f" Nearest is {close!r}." if close else ""
+    raise NoSuchField(f"No loop or callback of {above[-1].name} has a field {field!r}.{hint}")
+
+
+def _only_owner(nodes: list[Node], where: str, name: str) -> Node | None:
+    """The one of some nodes that has the field, if any has."""
+    owners = [node for node in nodes if _is_at(node, where) and _has(node, name)]
+    if len(owners) > 1:
+        paths = [f"{node.path}.{name}" for node in owners]
+        raise BadSetting(f"Several have a field {name!r}: {listed(paths)}. Write the one that is meant.")
+    return owners[0] if owners else None
+
+
+def _is_at(node: Node, where: str) -> bool:
+    return not where or f".{node.path}".endswith(f".{where}")
+
+
+def _has(node: Node, name: str) -> bool:
+    """Whether a loop or callback has a field itself: declared on its class, or there as an attribute of its own."""
+    if name in declared_names(type(node)):
+        return True
+    on_class = inspect.getattr_static(type(node), name, _MISSING)
+    value = getattr(node, name, _MISSING)
+    if isinstance(on_class, Forward) and value is not _MISSING:
+        return value is not getattr(node.parent, name, _MISSING) and not isinstance(value, Node)
+    return value is not _MISSING and not isinstance(value, Node) and not callable(on_class)
+
+
+def _plan_names(loop: Any, node: Node) -> Iterator[str]:
+    """The names of a node's fields that hooks of the tree read or write."""
+    return (field.name for field in loop.root.plan.fields if field.target is node)
+
+
+def _below(loop: Any) -> Iterator[Node]:
+    """A loop, its callbacks, and all loops and callbacks below it."""
+    yield loop
+    yield from loop.cbs
+    for inner in loop.inner_loops:
+        yield from _below(inner)

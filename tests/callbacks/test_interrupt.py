@@ -1,0 +1,108 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from looptree import Loop
+from looptree.callbacks import GracefulInterrupt
+
+
+class Inner(Loop):
+    call_on = "on_step"
+    times = 5
+
+    def on_part(self):
+        self.outer.log.append(f"part {self.index}")
+        if self.outer.count == 1 and self.index == 2:
+            for _ in range(self.outer.presses):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def finally_part(self):
+        self.outer.log.append("part over")
+
+
+class Outer(Loop):
+    times = 4
+
+    def __init__(self, presses, **settings):
+        self.presses = presses
+        self.log = []
+        super().__init__(Inner, GracefulInterrupt, **settings)
+
+    def on_step(self):
+        pass
+
+    def after_step(self):
+        self.log.append("after")
+
+    def finally_run(self):
+        self.log.append("run over")
+
+
+@pytest.fixture
+def handler():
+    """A handler that counts, to see that it is the one in force again."""
+    calls = []
+    previous = signal.signal(signal.SIGINT, lambda *_: calls.append(1))
+    yield calls
+    signal.signal(signal.SIGINT, previous)
+
+
+def heard(calls):
+    before = len(calls)
+    os.kill(os.getpid(), signal.SIGINT)
+    return len(calls) == before + 1
+
+
+def test_the_first_ctrl_c_ends_the_pass_and_then_the_run(handler):
+    loop = Outer(presses=1)
+    assert loop.run() is loop
+    assert loop.count == 2
+    assert loop.log[-8:] == ["part 0", "part over", "part 1", "part over", "part 2", "part over", "after", "run over"]
+    assert loop.ended.endswith("Ctrl-C") and loop.ended.startswith("stopped by ")
+    assert loop.graceful_interrupt.interrupted
+    assert heard(handler)
+
+
+def test_the_second_ctrl_c_ends_it_at_once(handler):
+    loop = Outer(presses=2)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert loop.count == 1
+    assert loop.log[-3:] == ["part 2", "part over", "run over"]
+    assert heard(handler)
+
+
+def test_a_run_that_is_not_interrupted_says_so_and_gives_ctrl_c_back(handler):
+    loop = Outer(presses=0).run()
+    assert loop.ended == "ran all 4 items"
+    assert not loop.graceful_interrupt.interrupted
+    assert heard(handler)
+
+
+def test_it_is_given_back_after_a_failure(handler):
+    class Failing(Loop):
+        def on_step(self):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        Failing(cbs=GracefulInterrupt).run()
+    assert heard(handler)
+
+
+def test_after_an_interrupted_run_another_one_runs_to_its_end(handler):
+    loop = Outer(presses=1).run()
+    loop.run()
+    assert loop.ended == "ran all 4 items"
+    assert not loop.graceful_interrupt.interrupted
+
+
+def test_in_another_thread_nothing_is_changed(handler):
+    loop = Outer(presses=0)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(loop.run().ended))
+    thread.start()
+    thread.join()
+    assert found == ["ran all 4 items"]
+    assert heard(handler)

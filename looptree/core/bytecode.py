@@ -1,24 +1,43 @@
 """Which attributes of `self` a function reads and writes, found in its bytecode without running it.
 
-The instructions are followed with a stack of symbols: a symbol is the path of names that leads from `self` to a value
-(`("learner", "loss")`), or None for any other value. Local names for a path (`source = self.learner.source`) count
-too, as do functions defined inside that use `self`. Branches are followed in the order in which they are written.
+The instructions are followed with a stack of symbols. A symbol says where a value may come from: it is the set of the
+paths of names that lead to it from `self` (`("learner", "loss")`), and empty for any other value. Local names for a
+path (`source = self.learner.source`) count too, as do functions defined inside that use `self`. Where branches of the
+code meet, a value may come from either. What goes through a container or an argument of a call is not followed.
 """
 
 from __future__ import annotations
 
 import dis
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from types import CodeType
 
 Path = tuple[str, ...]
-Symbol = Path | None
+Symbol = frozenset[Path]
 
-SELF: Path = ()
-_SUPER: Path = ("super",)  # the global `super`, then what calling it gives; never a path from self
-_SUPER_OBJECT: Path = ("super()",)
+_OTHER: Symbol = frozenset()
+_SELF: Symbol = frozenset({()})
+# No names of attributes, so never paths from self: the global `super`, and what calling it gives.
+_SUPER: Symbol = frozenset({("<super>",)})
+_SUPER_OBJECT: Symbol = frozenset({("<super()>",)})
+
+# A name that is moved along in a loop (`node = node.parent`) would have ever longer paths.
+_MOST_ROUNDS = 5
+
+_JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
+_NOTHING_FOLLOWS = frozenset(
+    {
+        "JUMP_BACKWARD",
+        "JUMP_BACKWARD_NO_INTERRUPT",
+        "JUMP_FORWARD",
+        "RAISE_VARARGS",
+        "RERAISE",
+        "RETURN_CONST",
+        "RETURN_VALUE",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,7 @@ def accesses(code: CodeType) -> Accesses:
     if code not in _KNOWN:
         reader = _Reader()
         if code.co_argcount:
-            reader.follow(code, {code.co_varnames[0]: SELF})
+            reader.follow(code, {code.co_varnames[0]: _SELF})
         _KNOWN[code] = Accesses(
             reader.reads,
             reader.writes,
@@ -60,91 +79,135 @@ class _Reader:
         self.supers: set[str] = set()
         self.stored: set[str] = set()
 
-    def follow(self, code: CodeType, known: dict[str, Path]) -> None:
+    def follow(self, code: CodeType, known: Mapping[str, Symbol]) -> None:
         frame = _Frame(self, known)
-        for instruction in dis.get_instructions(code):
-            frame.step(instruction)
+        frame.follow(list(dis.get_instructions(code)))
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
-                shared = {name: path for name, path in frame.known.items() if name in constant.co_freevars}
-                self.follow(constant, shared)
+                self.follow(constant, {name: frame.ever[name] for name in constant.co_freevars if name in frame.ever})
 
     def read(self, owner: Symbol, name: str, line: int) -> Symbol:
-        if owner is _SUPER_OBJECT:
+        if owner == _SUPER_OBJECT:
             self.supers.add(name)
-            return None
-        if owner is None or owner is _SUPER:
-            return None
-        path = (*owner, name)
-        self.reads.setdefault(path, line)
-        return path
+            return _OTHER
+        paths = [(*path, name) for path in _from_self(owner)]
+        for path in paths:
+            self.reads.setdefault(path, line)
+        return frozenset(paths)
 
     def write(self, owner: Symbol, name: str, line: int) -> None:
         self.stored.add(name)
-        if owner is not None and owner is not _SUPER and owner is not _SUPER_OBJECT:
-            self.writes.setdefault((*owner, name), line)
+        for path in _from_self(owner):
+            self.writes.setdefault((*path, name), line)
+
+
+@dataclass
+class _State:
+    """The symbolic stack, and the local names that stand for a path, at one place of a function."""
+
+    stack: list[Symbol] = field(default_factory=list)
+    known: dict[str, Symbol] = field(default_factory=dict)
+
+    def copy(self) -> _State:
+        return _State(list(self.stack), dict(self.known))
+
+    def joined(self, other: _State) -> _State:
+        """What holds where two ways through the code meet: each value may come from either."""
+        height = min(len(self.stack), len(other.stack))
+        pairs = zip(self.stack[len(self.stack) - height :], other.stack[len(other.stack) - height :], strict=True)
+        return _State([mine | others for mine, others in pairs], _joined(self.known, other.known))
+
+    def shift(self, effect: int) -> None:
+        """Make the stack higher by unknown values, or lower."""
+        if effect < 0:
+            del self.stack[effect:]
+        self.stack.extend([_OTHER] * effect)
 
 
 class _Frame:
-    """The symbolic stack and local names of one function while its instructions go by."""
+    """One function while its instructions are followed, round after round until jumps back bring nothing new."""
 
-    def __init__(self, reader: _Reader, known: dict[str, Path]) -> None:
+    def __init__(self, reader: _Reader, known: Mapping[str, Symbol]) -> None:
         self.reader = reader
-        self.known: dict[str, Path] = dict(known)
-        self.stack: list[Symbol] = []
-        self.waiting: dict[int, list[Symbol]] = {}  # the stack that a jump brings to an offset
+        self.start = _State(known=dict(known))
+        self.ever: dict[str, Symbol] = dict(known)  # all that a local name stands for anywhere in the function
+        self.arriving: dict[int, _State] = {}  # what jumps bring to an offset
+        self.state = _State()
         self.line = 0
 
-    def pop(self) -> Symbol:
-        return self.stack.pop() if self.stack else None
+    def follow(self, instructions: list[dis.Instruction]) -> None:
+        rounds, more = 0, True
+        while more and rounds < _MOST_ROUNDS:
+            rounds, more = rounds + 1, self.round(instructions)
 
-    def step(self, instruction: dis.Instruction) -> None:
-        if instruction.offset in self.waiting:
-            self.stack = self.waiting.pop(instruction.offset)
-        if instruction.starts_line is not None and not isinstance(instruction.starts_line, bool):
-            self.line = instruction.starts_line
-        else:  # 3.13 says by a bool whether a line starts here, and its number apart
-            self.line = getattr(instruction, "line_number", None) or self.line
-        special = getattr(self, "do_" + instruction.opname.lower(), None)
-        if special is None:
-            self.other(instruction)
-        else:
-            special(instruction)
+    def round(self, instructions: list[dis.Instruction]) -> bool:
+        """Follow all instructions once; whether a jump back brought something new to where it leads."""
+        new, reached = False, True
+        self.state = self.start.copy()
+        for instruction in instructions:
+            self.enter(instruction.offset, reached)
+            self.line = (instruction.positions and instruction.positions.lineno) or self.line
+            if instruction.opcode in _JUMPS:
+                new |= self.jump(instruction) and instruction.argval <= instruction.offset
+            else:
+                step = getattr(self, "do_" + instruction.opname.lower(), self.other)
+                step(instruction)
+            reached = instruction.opname not in _NOTHING_FOLLOWS
+        return new
+
+    def enter(self, offset: int, reached: bool) -> None:
+        """Come to an instruction: from the one before it, by jumps, or else because something was raised, when a name
+        may stand for all that it ever does, and the stack was cleared."""
+        arriving = self.arriving.get(offset)
+        if arriving is not None:
+            self.state = self.state.joined(arriving) if reached else arriving.copy()
+        elif not reached:
+            self.state = _State(known=dict(self.ever))
+
+    def jump(self, instruction: dis.Instruction) -> bool:
+        """Go both ways; whether that brings something new to where the jump leads."""
+        arrived = self.state.copy()
+        arrived.shift(dis.stack_effect(instruction.opcode, instruction.arg, jump=True))
+        self.state.shift(dis.stack_effect(instruction.opcode, instruction.arg, jump=False))
+        before = self.arriving.get(instruction.argval)
+        joined = arrived if before is None else before.joined(arrived)
+        self.arriving[instruction.argval] = joined
+        return joined != before
+
+    def pop(self) -> Symbol:
+        return self.state.stack.pop() if self.state.stack else _OTHER
+
+    def push(self, *symbols: Symbol) -> None:
+        self.state.stack.extend(symbols)
 
     def other(self, instruction: dis.Instruction) -> None:
-        """Any instruction that is not about attributes: the stack keeps its height, what it leaves is unknown."""
-        argument = instruction.arg if instruction.opcode >= dis.HAVE_ARGUMENT else None
-        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
-            arrived = list(self.stack)
-            self._shift(arrived, dis.stack_effect(instruction.opcode, argument, jump=True))
-            self.waiting.setdefault(instruction.argval, arrived)
-        self._shift(self.stack, dis.stack_effect(instruction.opcode, argument, jump=False))
-
-    @staticmethod
-    def _shift(stack: list[Symbol], effect: int) -> None:
-        if effect < 0:
-            del stack[effect:]
-        stack.extend([None] * effect)
-        if effect <= 0 and stack:
-            stack[-1] = None
+        """Any instruction that is not about attributes: the stack gets its height, what it leaves on top is unknown."""
+        effect = dis.stack_effect(instruction.opcode, instruction.arg)
+        self.state.shift(effect)
+        if effect <= 0 and self.state.stack:
+            self.state.stack[-1] = _OTHER
 
     # loads and stores of local names
 
     def load(self, name: str) -> None:
-        self.stack.append(self.known.get(name))
+        self.push(self.state.known.get(name, _OTHER))
 
     def store(self, name: str) -> None:
         symbol = self.pop()
-        if symbol is None:
-            self.known.pop(name, None)
-        else:
-            self.known[name] = symbol
+        self.state.known.pop(name, None)
+        if symbol:
+            self.state.known[name] = symbol
+            self.ever[name] = self.ever.get(name, _OTHER) | symbol
 
     def do_load_fast(self, instruction: dis.Instruction) -> None:
         self.load(instruction.argval)
 
-    do_load_fast_check = do_load_fast_borrow = do_load_fast_and_clear = do_load_fast
+    do_load_fast_check = do_load_fast_borrow = do_load_fast
     do_load_deref = do_load_closure = do_load_fast
+
+    def do_load_fast_and_clear(self, instruction: dis.Instruction) -> None:
+        self.load(instruction.argval)
+        self.state.known.pop(instruction.argval, None)
 
     def do_store_fast(self, instruction: dis.Instruction) -> None:
         self.store(instruction.argval)
@@ -171,35 +234,35 @@ class _Frame:
     def do_nop(self, instruction: dis.Instruction) -> None:
         """Leaves the stack as it is."""
 
-    do_resume = do_cache = do_precall = do_kw_names = do_extended_arg = do_make_cell = do_nop
-    do_copy_free_vars = do_not_taken = do_nop
+    do_resume = do_cache = do_kw_names = do_extended_arg = do_make_cell = do_copy_free_vars = do_not_taken = do_nop
+    do_precall = do_nop  # of 3.11: takes the arguments of the CALL behind it, for which they are left here
 
     def do_pop_top(self, instruction: dis.Instruction) -> None:
         self.pop()
 
     def do_copy(self, instruction: dis.Instruction) -> None:
         depth = instruction.arg or 1
-        self.stack.append(self.stack[-depth] if depth <= len(self.stack) else None)
+        self.push(self.state.stack[-depth] if depth <= len(self.state.stack) else _OTHER)
 
     def do_swap(self, instruction: dis.Instruction) -> None:
-        depth = instruction.arg or 1
-        if depth <= len(self.stack):
-            self.stack[-1], self.stack[-depth] = self.stack[-depth], self.stack[-1]
+        stack, depth = self.state.stack, instruction.arg or 1
+        if depth <= len(stack):
+            stack[-1], stack[-depth] = stack[-depth], stack[-1]
+
+    def do_unpack_sequence(self, instruction: dis.Instruction) -> None:
+        self.pop()
+        self.state.shift(dis.stack_effect(instruction.opcode, instruction.arg) + 1)
+
+    do_unpack_ex = do_unpack_sequence
 
     # attributes
 
     def do_load_attr(self, instruction: dis.Instruction) -> None:
         pushed = dis.stack_effect(instruction.opcode, instruction.arg)  # 1 where a method and its self are loaded
-        path = self.reader.read(self.pop(), instruction.argval, self.line)
-        self.stack.extend([path, None] if pushed else [path])
+        symbol = self.reader.read(self.pop(), instruction.argval, self.line)
+        self.push(symbol, *([_OTHER] * pushed))
 
     do_load_method = do_load_attr
-
-    def do_load_super_attr(self, instruction: dis.Instruction) -> None:
-        pushed = dis.stack_effect(instruction.opcode, instruction.arg) + 3
-        del self.stack[-3:]
-        self.reader.supers.add(instruction.argval)
-        self.stack.extend([None] * pushed)
 
     def do_store_attr(self, instruction: dis.Instruction) -> None:
         owner = self.pop()
@@ -209,19 +272,32 @@ class _Frame:
     def do_delete_attr(self, instruction: dis.Instruction) -> None:
         self.reader.write(self.pop(), instruction.argval, self.line)
 
-    # super(): the global, and the call of it
+    # super(): the global, and the call of it; from 3.12 on one instruction with the attribute
 
     def do_load_global(self, instruction: dis.Instruction) -> None:
-        pushed = dis.stack_effect(instruction.opcode, instruction.arg)
-        symbol = _SUPER if instruction.argval == "super" else None
-        self.stack.extend([None] * (pushed - 1) + [symbol])
+        self.state.shift(dis.stack_effect(instruction.opcode, instruction.arg))
+        if instruction.argval == "super":
+            self.state.stack[-1] = _SUPER
 
     def do_call(self, instruction: dis.Instruction) -> None:
         taken = (instruction.arg or 0) + 2
-        called = _SUPER in self.stack[-taken:]
-        self.other(instruction)
-        if called and not instruction.arg and self.stack:
-            self.stack[-1] = _SUPER_OBJECT
+        called = self.state.stack[-taken:][:2]  # the function, and beside it its self or nothing
+        del self.state.stack[-taken:]
+        self.push(_SUPER_OBJECT if _SUPER in called else _OTHER)
+
+    def do_load_super_attr(self, instruction: dis.Instruction) -> None:
+        pushed = dis.stack_effect(instruction.opcode, instruction.arg) + 3
+        del self.state.stack[-3:]
+        self.push(self.reader.read(_SUPER_OBJECT, instruction.argval, self.line), *([_OTHER] * (pushed - 1)))
+
+
+def _from_self(symbol: Symbol) -> list[Path]:
+    """The paths of a symbol that begin at self, in a stable order."""
+    return sorted(path for path in symbol if path not in _SUPER | _SUPER_OBJECT) if symbol else []
+
+
+def _joined(mine: Mapping[str, Symbol], others: Mapping[str, Symbol]) -> dict[str, Symbol]:
+    return {name: mine.get(name, _OTHER) | others.get(name, _OTHER) for name in {**mine, **others}}
 
 
 def _strings(code: CodeType) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -14,6 +15,8 @@ from looptree.core.loop import Loop
 from looptree.rl.networks import Network
 from looptree.rl.seeding import integer_seed, numpy_generator
 from looptree.rl.state import generator_from, generator_state
+
+Callbacks = Callback | type[Callback] | Iterable[Callback | type[Callback]]
 
 
 class Agent(Loop):
@@ -34,7 +37,13 @@ class Agent(Loop):
         source: Any
         observation: NDArray[Any]
 
-    def __init__(self, network: Network, cbs: Callback | None = None, *, name: str = "agent") -> None:
+    def __init__(
+        self,
+        network: Network,
+        cbs: Callbacks | None = None,
+        *,
+        name: str = "agent",
+    ) -> None:
         self.network = network
         super().__init__(cbs=cbs, name=name)
 

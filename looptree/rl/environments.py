@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.error import DependencyNotInstalled, Error
+from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from looptree.core.errors import BadSetting, listed
@@ -43,8 +43,8 @@ def make_environments(
         if vectorization in ("sync", "async"):
             same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
             return gymnasium.make_vec(env_id, num_envs, vectorization, vector_kwargs=same_step, **settings)
-    except (DependencyNotInstalled, ImportError) as error:
-        raise EnvironmentUnavailable(f"{env_id} needs a package that is missing here: {error}") from error
+    except (Error, ImportError) as error:
+        raise EnvironmentUnavailable(f"{env_id} cannot be made here: {error}") from error
     raise BadSetting(f"vectorization={vectorization!r} is unknown; 'auto', 'native', 'sync' or 'async' would fit.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
-from looptree.rl.agent import Agent
+from looptree.rl.agent import Agent, Callbacks
 from looptree.rl.memory import Batch, ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.seeding import stream
@@ -56,7 +56,7 @@ class Learner(Loop):
         source: Source,
         update: Update,
         valid_source: EpisodeSource,
-        cbs: Callback | Iterable[Callback] | None = None,
+        cbs: Callbacks | None = None,
         *,
         seed: int,
         total_env_steps: int,
@@ -197,7 +197,7 @@ class Update(Loop):
         optimizer: torch.optim.Optimizer,
         batch_size: int,
         max_gradient_norm: float = math.inf,
-        cbs: Callback | Iterable[Callback] | None = None,
+        cbs: Callbacks | None = None,
         *,
         name: str = "update",
     ) -> None:

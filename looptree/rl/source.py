@@ -11,9 +11,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from looptree.core.callback import Callback
 from looptree.core.loop import Loop
-from looptree.rl.agent import RandomAgent
+from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Vectorization, autoreset_mode, make_environments
 from looptree.rl.errors import EnvironmentStateError, UnfitEnvironment
@@ -43,7 +42,7 @@ class Source(Loop):
         self,
         num_envs: int,
         agent: Loop | None = None,
-        cbs: Callback | list[Callback] | None = None,
+        cbs: Callbacks | None = None,
         *,
         call_on: str | None = None,
         times: int | None = None,
@@ -149,7 +148,7 @@ class GymSource(Source):
         environments: str | VectorEnv[Any, Any, Any],
         num_envs: int = 1,
         agent: Loop | None = None,
-        cbs: Callback | list[Callback] | None = None,
+        cbs: Callbacks | None = None,
         *,
         vectorization: Vectorization = "auto",
         seed: int | np.random.SeedSequence = 0,
@@ -270,7 +269,7 @@ class EpisodeSource(GymSource):
     """Plays one episode in each environment: a run begins new ones, and ends when the last of them has ended.
 
     Taking the first episode of every environment, and not the first episodes to end, keeps the mean from
-    leaning towards short ones.
+    leaning towards short ones. Environments whose episodes need not end want a time limit.
     """
 
     returns: NDArray[np.float64]  # (envs,) of this run's episodes; NaN until they end

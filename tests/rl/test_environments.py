@@ -70,9 +70,7 @@ def test_a_missing_package_is_named():
             make_environments("LooptreeAbsent-v0", 1)
     finally:
         del gymnasium.registry["LooptreeAbsent-v0"]
-    assert str(error.value) == (
-        "LooptreeAbsent-v0 needs a package that is missing here: No module named 'looptree_absent_package'"
-    )
+    assert str(error.value) == ("LooptreeAbsent-v0 cannot be made here: No module named 'looptree_absent_package'")
 
 
 def test_bad_settings_say_what_would_fit():

@@ -7,7 +7,6 @@ parts come in the order of the paper's Methods and Algorithm 1.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
-from looptree.core.callback import Callback
-from looptree.rl.agent import Agent, EpsilonGreedy
+from looptree.core.arguments import several
+from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.learner import Learner, Remember, Update
@@ -153,8 +152,7 @@ def exploration(settings: DQNSettings) -> Exploration:
     return Exploration(settings.learning_starts_env_steps, decay)
 
 
-# The loss: squared up to an error of 1 and absolute beyond it, which is the paper's clipping of the error
-# term.
+# The loss: squared up to an error of 1 and absolute beyond it; the paper calls this clipping the error term.
 
 
 def q_targets(rewards: Tensor, terminated: Tensor, next_values: Tensor, gamma: float) -> Tensor:
@@ -212,7 +210,7 @@ class DQN(Learner):
         self,
         env_id: str,
         settings: DQNSettings | None = None,
-        cbs: Iterable[Callback] = (),
+        cbs: Callbacks | None = None,
         *,
         seed: int = 0,
         vectorization: Vectorization = "auto",
@@ -262,6 +260,7 @@ class DQN(Learner):
                 TorchThreads(1),
                 Schedule("epsilon", exploration(settings), over="env_steps"),
                 SyncTarget(settings.target_every_env_steps),
+                *several(cbs),
             ],
             seed=seed,
             total_env_steps=settings.total_env_steps,
@@ -271,8 +270,6 @@ class DQN(Learner):
             passes_per_evaluation=settings.evaluate_every_env_steps // settings.env_steps_per_pass,
             name=name,
         )
-        for callback in cbs:
-            self.add_cb(callback)
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state of the run between two passes."""

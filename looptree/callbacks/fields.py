@@ -48,14 +48,22 @@ def _is_at(node: Node, where: str) -> bool:
 
 
 def _has(node: Node, name: str) -> bool:
-    """Whether a loop or callback has a field itself: declared on its class, or there as an attribute of its own."""
+    """Whether a loop or callback has a field itself: declared on its class, or there as an attribute or property."""
     if name in declared_names(type(node)):
         return True
-    on_class = inspect.getattr_static(type(node), name, _MISSING)
+    on_class = inspect.getattr_static(type(node), name, None)
+    if isinstance(on_class, Forward):
+        return _differs_above(node, name, on_class)
+    return not callable(on_class) and not isinstance(getattr(node, name, node), Node)
+
+
+def _differs_above(node: Node, name: str, forward: Forward) -> bool:
+    """Whether a name that the class only reads is found on the object as another value than on its ancestors."""
     value = getattr(node, name, _MISSING)
-    if isinstance(on_class, Forward) and value is not _MISSING:
-        return value is not getattr(node.parent, name, _MISSING) and not isinstance(value, Node)
-    return value is not _MISSING and not isinstance(value, Node) and not callable(on_class)
+    try:
+        return value is not _MISSING and value is not forward.__get__(node, type(node))
+    except NoSuchField:
+        return True
 
 
 def _plan_names(loop: Any, node: Node) -> Iterator[str]:

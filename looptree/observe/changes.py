@@ -81,5 +81,6 @@ def _row(change: Change) -> tuple[str, ...]:
 
 
 def _short(kept: Any) -> str:
+    """A value in a column of its own; of a long one the end is left, where a digest stands."""
     text = show(kept)
-    return text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 3] + "..."
+    return text if len(text) <= _VALUE_WIDTH else f"{text[: _VALUE_WIDTH - 15]} ... {text[-10:].strip()}"

@@ -24,9 +24,11 @@ import numbers
 import sys
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
+
+from looptree.core.node import Node
 
 PLAIN: frozenset[type] = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Classes of values that nothing can change, and that `==` and their class tell apart."""
@@ -99,28 +101,44 @@ class Marks:
 
     def mark(self, value: Any) -> object:
         """What tells `value` from other values; to be compared with `==`."""
+        return self.marker(value)(value)
+
+    def marker(self, value: Any) -> Callable[[Any], object]:
+        """The function that makes the marks of `value`, as long as it is the same object."""
         kind = type(value)
         if kind in PLAIN or isinstance(value, _SCALARS):
-            return (kind, value if value == value else "nan")
+            return _scalar_mark
         if isinstance(value, _SEQUENCES):
-            return self._inside(value, lambda: (kind, self._marks(value)))
+            return self._sequence_mark
         if isinstance(value, dict):
-            return self._inside(value, lambda: (kind, self._marks(value), self._marks(value.values())))
+            return self._dict_mark
         if isinstance(value, set | frozenset):
-            return (kind, frozenset(value))
+            return _set_mark
         if isinstance(value, _BYTES):
-            return (kind, bytes(value))
+            return _bytes_mark
         if _is_array(value):
-            return self._inside(value, lambda: self._array_mark(value))
+            return self._array_mark
         if _is_tensor(value):
-            return self._tensor_mark(value)
+            return self._tensor_mark
         if _is_module(value):
-            return (_Same(value), tuple(map(self._tensor_mark, _module_tensors(value))))
+            return self._module_mark
         if _is_record(value):
-            return self._inside(value, lambda: (kind, self._marks(_record_fields(value).values())))
-        return _Same(value)
+            return self._record_mark
+        return _Same
 
-    def _inside(self, value: object, mark: Any) -> object:
+    def _sequence_mark(self, value: Any) -> object:
+        return self._inside(value, lambda: (type(value), self._marks(value)))
+
+    def _dict_mark(self, value: Any) -> object:
+        return self._inside(value, lambda: (type(value), self._marks(value), self._marks(value.values())))
+
+    def _record_mark(self, value: Any) -> object:
+        return self._inside(value, lambda: (type(value), self._marks(_record_fields(value).values())))
+
+    def _module_mark(self, value: Any) -> object:
+        return (_Same(value), tuple(map(self._tensor_mark, _module_tensors(value))))
+
+    def _inside(self, value: object, mark: Callable[[], object]) -> object:
         """The mark of something with members, which may hold itself."""
         if id(value) in self._open:
             return _Same(value)
@@ -136,8 +154,9 @@ class Marks:
         return (kinds, held) if PLAIN.issuperset(kinds) else tuple(map(self.mark, held))
 
     def _array_mark(self, value: Any) -> object:
-        inside = self._marks(value.ravel().tolist()) if value.dtype.hasobject else _array_digest(value)
-        return (type(value), value.shape, value.dtype.str, inside)
+        if value.dtype.hasobject:
+            return (value.shape, self._inside(value, lambda: self._marks(value.ravel().tolist())))
+        return (type(value), value.shape, value.dtype.str, _array_digest(value))
 
     def _tensor_mark(self, value: Any) -> object:
         if self._optimizer_hook is None:
@@ -151,6 +170,18 @@ class Marks:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 steps[id(parameter)] = steps.get(id(parameter), 0) + 1
+
+
+def _scalar_mark(value: Any) -> object:
+    return (type(value), value if value == value else "nan")
+
+
+def _set_mark(value: Any) -> object:
+    return (type(value), frozenset(value))
+
+
+def _bytes_mark(value: Any) -> object:
+    return (type(value), bytes(value))
 
 
 def is_fixed(value: Any) -> bool:
@@ -187,6 +218,8 @@ def snapshot(value: Any) -> Any:
         return Summary(f"{type(value).__name__}({', '.join(itertools.islice(shown, _SHORT))})")
     if isinstance(value, type | FunctionType | MethodType | ModuleType):
         return Summary(getattr(value, "__qualname__", value.__name__))
+    if isinstance(value, Node):
+        return Summary(f"{type(value).__name__} {value.path}")
     return Summary(f"<{type(value).__qualname__} at {id(value):#x}>")
 
 

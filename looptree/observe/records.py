@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from looptree.core.node import Forward, ancestry
 from looptree.core.plan import HookPlan, LoopPlan
 from looptree.observe.changes import At, Change
 from looptree.observe.digest import PLAIN, UNSET, Marks, is_fixed, show, snapshot
-from looptree.observe.traced_fields import own_value
+from looptree.observe.traced_fields import forward_of, own_value
 
 Predicate = Callable[[Any], object]
 
@@ -43,8 +42,8 @@ class Record:
     """One traced field: what it was at the last look, and its changes."""
 
     __slots__ = (
-        "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "name", "needs_marks", "owner",
-        "shown", "stop_if", "value",
+        "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "marker", "name", "needs_marks",
+        "owner", "shown", "stop_if", "value",
     )  # fmt: skip
 
     def __init__(self, full_name: str, name: str, stop_if: Predicate | None) -> None:
@@ -56,28 +55,35 @@ class Record:
         self.owner: Any = None
         self.forward: Forward | None = None
         self.shown: Any = UNSET
-        self.hold(UNSET, None)
+        self.value: Any = UNSET
+        self.is_plain = False  # of a class in PLAIN; `mark` is out of date then
+        self.mark: object = None
+        self.marker: Callable[[Any], object] | None = None  # None where only another object can be another value
+        self.needs_marks = False
 
-    def take(self, owner: Any, marks: Marks) -> None:
+    def watch(self, owner: Any, marks: Marks) -> None:
         """Begin to watch the field of an owner as it is now."""
         self.owner = owner
-        found = inspect.getattr_static(type(owner), self.name, None)
-        self.forward = found if isinstance(found, Forward) else None
+        self.forward = forward_of(owner, self.name)
         value = own_value(owner, self.name, self.forward)
-        self.hold(value, marks.mark(value))
+        self.take(value, marks)
         self.shown = snapshot(value)
 
-    def hold(self, value: Any, mark: object) -> None:
-        """Remember what the field is now, for the next look."""
+    def take(self, value: Any, marks: Marks) -> bool:
+        """Remember what the field is now, for the next look; whether it is another value than before."""
+        mark = marks.mark(value)
+        before = marks.mark(self.value) if self.is_plain else self.mark
         self.value = value
         self.is_plain = type(value) in PLAIN
-        self.mark = None if self.is_plain else mark
-        self.needs_marks = self.forward is not None or not is_fixed(value)
+        self.mark = mark
+        self.marker = None if is_fixed(value) else marks.marker(value)
+        self.needs_marks = self.marker is not None or self.forward is not None
+        return mark != before
 
     def release(self) -> None:
         """Hold nothing of the loop any more; what was recorded stays."""
-        self.owner = self.forward = None
-        self.hold(UNSET, None)
+        self.owner = self.forward = self.marker = self.mark = None
+        self.value, self.is_plain = UNSET, False
 
     def drop_first(self) -> None:
         """Keep of the oldest change only that there was one."""

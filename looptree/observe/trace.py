@@ -301,10 +301,14 @@ class Trace:
         else:
             if record.forward is not None:
                 value = own_value(record.owner, record.name, record.forward)
-            mark = self._marks.mark(value)
-            same = mark == (self._marks.mark(record.value) if record.is_plain else record.mark)
-            record.hold(value, mark)
-            if same:
+            if value is record.value:
+                if record.marker is None:
+                    return
+                mark = record.marker(value)
+                if mark == record.mark:
+                    return
+                record.mark = mark
+            elif not record.take(value, self._marks):
                 return
         self._number += 1
         shown = record.shown
@@ -349,7 +353,7 @@ class Trace:
                 stop_if = next((self._stop_if[given] for given in self._stop_if if is_called(full_name, given)), None)
                 record = self._records[full_name] = Record(full_name, name, stop_if)
             if record.owner is not owner:
-                record.take(owner, self._marks)
+                record.watch(owner, self._marks)
             watched.append(record)
         self._watched = watched
 

@@ -25,13 +25,15 @@ def known_fields(plan: LoopPlan, loop: Loop, names: Iterable[str]) -> list[tuple
             continue
         exists = field.declared or field.writers or _has_own(field.target, field.name)
         wanted = any(is_called(full_name, name) for name in names) if names else not _is_base(field.name)
-        if exists and wanted:
+        if exists and wanted and not _is_something_else(field.target, field.name):
             found[full_name] = (full_name, field.target, field.name)
     for name in names:
         last = name.rpartition(".")[2]
         for node in nodes:
             full_name = f"{node.path}.{last}"
-            if full_name not in found and is_called(full_name, name) and _has_own(node, last):
+            if full_name in found or not is_called(full_name, name) or _is_something_else(node, last):
+                continue
+            if _has_own(node, last):
                 found[full_name] = (full_name, node, last)
     return list(found.values())
 
@@ -61,19 +63,30 @@ def _is_base(name: str) -> bool:
     return hasattr(Loop, name) or hasattr(Callback, name)
 
 
-def _has_own(node: Any, name: str) -> bool:
-    """Whether a node itself, not an ancestor, has an attribute that holds a value."""
+def _is_something_else(node: Any, name: str) -> bool:
+    """Whether an attribute is worked out by a property, is a method, or is another loop or callback."""
     found = inspect.getattr_static(type(node), name, None)
-    if isinstance(found, property) or callable(found):
-        return False
-    value = own_value(node, name, found if isinstance(found, Forward) else None)
-    return value is not UNSET and not isinstance(value, Node)
+    return isinstance(found, property) or callable(found) or isinstance(getattr(node, name, None), Node)
+
+
+def _has_own(node: Any, name: str) -> bool:
+    """Whether a node itself, not an ancestor, has an attribute."""
+    return own_value(node, name, forward_of(node, name)) is not UNSET
+
+
+def forward_of(node: Any, name: str) -> Forward | None:
+    """What makes reads of a name go on to the ancestors, where the class of a node has that."""
+    found = inspect.getattr_static(type(node), name, None)
+    return found if isinstance(found, Forward) else None
 
 
 def own_value(node: Any, name: str, forward: Forward | None) -> Any:
-    """The value of a node's own field, UNSET where the read would go on to an ancestor."""
+    """The value of a node's own field; UNSET where it has none, and a read goes on to an ancestor."""
     value = getattr(node, name, UNSET)
     if forward is None or value is UNSET:
         return value
-    above = getattr(node.parent, name, UNSET) if node.parent is not None else UNSET
-    return UNSET if value is above or isinstance(value, Node) else value
+    try:
+        above = forward.__get__(node, type(node))
+    except NoSuchField:
+        return value
+    return UNSET if value is above else value

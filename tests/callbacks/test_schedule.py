@@ -79,6 +79,19 @@ def test_from_inside_it_sets_the_field_of_an_ancestor():
     assert loop.seen == [9.0, 1.0]
 
 
+def test_a_callback_that_only_reads_the_field_does_not_have_it():
+    class Reader(Callback):
+        def before_act(self):
+            self.training.seen.append(self.epsilon)
+
+    class Having(Collecting):
+        epsilon: float = 9.0
+
+    loop = Having(Agent(times=1, cbs=[Reader, Schedule("epsilon", linear(1.0, 0.0, 2))]), times=2).run()
+    assert loop.seen == [1.0, 0.5]
+    assert loop.epsilon == 0.5
+
+
 def test_a_dotted_name_picks_one_of_several():
     class Twin(Explore):
         pass

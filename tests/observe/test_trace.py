@@ -179,6 +179,46 @@ def test_a_read_that_goes_on_to_an_ancestor_is_no_field_of_the_one_that_reads():
     assert trace.fields == ("learner.epsilon", "learner.seen")
 
 
+def test_nor_is_one_that_goes_on_past_loops_that_do_not_read_it():
+    class Deep(Loop):
+        call_on = "on_loss"
+        rate: float = 0.0
+
+        def on_deep(self):
+            self.rate = self.epsilon
+
+    loop = Learner(Update(Deep, times=1), times=1)
+    with Trace(loop, "epsilon", "rate") as trace:
+        loop.run()
+    assert trace.fields == ("learner.epsilon", "learner.update.deep.rate")
+
+
+def test_nor_are_properties_methods_and_inner_loops():
+    class Declaring(Learner):
+        update: Update
+
+        @property
+        def double(self):
+            return self.epsilon * 2
+
+        def after_update(self):
+            self.twice = self.double
+            self.update.rate = 1
+
+    loop = Declaring(Update(times=1), times=1)
+    with Trace(loop) as trace:
+        loop.run()
+    assert set(trace.fields) == {
+        "declaring.loss",
+        "declaring.epsilon",
+        "declaring.log",
+        "declaring.twice",
+        "declaring.update.rate",
+    }
+    with pytest.raises(NoSuchField, match="has a field 'double'"):
+        Trace(loop, "double")
+
+
 def test_a_field_that_hides_an_ancestors_counts_from_the_hook_on_that_sets_it():
     class Reader(Callback):
         def after_collect(self):
@@ -386,6 +426,8 @@ def test_what_is_large_or_alive_is_kept_as_a_line():
     (found,) = traced_value(lambda: list(range(1000)), lambda loop: setattr(loop, "value", Batch([1, 2])))
     assert str(found.old) == "list of 1,000: 0, 1, 2, ..."
     assert str(found.new) == "Batch(rows=[1, 2], size=0)"
+    (found,) = traced_value(lambda: None, lambda loop: setattr(loop, "value", Learner(name="other")))
+    assert str(found.new) == "Learner other"
     (found,) = traced_value(lambda: len, lambda loop: setattr(loop, "value", Batch))
     assert str(found.new) == "Batch"
 

@@ -23,8 +23,10 @@ _SELF: Symbol = frozenset({()})
 _SUPER: Symbol = frozenset({("<super>",)})
 _SUPER_OBJECT: Symbol = frozenset({("<super()>",)})
 
-# A name that is moved along in a loop (`node = node.parent`) would have ever longer paths.
+# A name that is moved along in a loop (`node = node.parent`) would have ever longer paths, and one that is moved along
+# in branches ever more of them.
 _MOST_ROUNDS = 5
+_MOST_PATHS = 100
 
 _JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
 _NOTHING_FOLLOWS = frozenset(
@@ -93,7 +95,7 @@ class _Reader:
         paths = [(*path, name) for path in _from_self(owner)]
         for path in paths:
             self.reads.setdefault(path, line)
-        return frozenset(paths)
+        return frozenset(paths) if len(paths) <= _MOST_PATHS else _OTHER
 
     def write(self, owner: Symbol, name: str, line: int) -> None:
         self.stored.add(name)
@@ -203,7 +205,11 @@ class _Frame:
         self.load(instruction.argval)
 
     do_load_fast_check = do_load_fast_borrow = do_load_fast
-    do_load_deref = do_load_closure = do_load_fast
+    do_load_deref = do_load_closure = do_load_classderef = do_load_fast
+
+    def do_load_from_dict_or_deref(self, instruction: dis.Instruction) -> None:
+        self.pop()
+        self.load(instruction.argval)
 
     def do_load_fast_and_clear(self, instruction: dis.Instruction) -> None:
         self.load(instruction.argval)

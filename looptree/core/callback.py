@@ -45,7 +45,7 @@ class Callback(_CallbackFields):
         self.parent = self.loop = loop
         self._added = _Additions.number = _Additions.number + 1
 
-    def _detach(self) -> None:
+    def _leave(self) -> None:
         """Belong to no loop any more."""
         self.parent = self.loop = None
 

@@ -17,21 +17,22 @@ from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePla
 from looptree.core.watch import Watcher
 
 HELPERS = ("enter", "items", "leaves", "finish", "changed", "resume", "repull", "Cancel")
-_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "enumerate"})
+_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "problem", "enumerate"})
 _COMMENT_COLUMN = 60
 
 
 class Line(str):
-    """A line of generated code, and the step that stands on it."""
+    """A line of generated code, the step that stands on it, and the event that it is about."""
 
     step: Step | None = None
+    event: str | None = None
     comment: str = ""
 
 
-def line(text: str, step: Step | None = None, comment: str = "") -> Line:
+def line(text: str, step: Step | None = None, event: str | None = None, comment: str = "") -> Line:
     """A line with what is known of it."""
     made = Line(text)
-    made.step, made.comment = step, comment
+    made.step, made.event, made.comment = step, event, comment
     return made
 
 
@@ -40,7 +41,7 @@ def indented(lines: Iterable[str], by: int = 1) -> list[str]:
     moved: list[str] = []
     for each in lines:
         text = "    " * by + each
-        moved.append(line(text, each.step, each.comment) if isinstance(each, Line) else text)
+        moved.append(line(text, each.step, each.event, each.comment) if isinstance(each, Line) else text)
     return moved
 
 
@@ -207,11 +208,10 @@ class _Writer:
             "        raise",
         ]
         if frame.finally_:
-            lines += [
-                "finally:",
-                f"    finish({self.loop}, {named}, hooks=[{self.callables(frame.finally_)}])",
-            ]
-        return lines
+            finish = f"finish({self.loop}, {named}, hooks=[{self.callables(frame.finally_)}])"
+            hooks = ", ".join(f"{self.expression(step)} ({_comment(step)})" for step in frame.finally_)
+            lines += ["finally:", f"    if problem := {finish}:", line("        raise problem", comment=f"by {hooks}")]
+        return [each if getattr(each, "event", None) else _about(each, names[0]) for each in lines]
 
     # steps
 
@@ -243,7 +243,7 @@ class _Writer:
         """Lines that belong to a step, the one that calls it with its source as a comment."""
         call = next((each for each in lines if each.strip().endswith(")")), lines[0])
         comment = _comment(step)
-        return [line(each, step, comment if each is call else "") for each in lines]
+        return [line(each, step, step.event, comment if each is call else "") for each in lines]
 
     def expression(self, step: Step) -> str:
         name = step.name if isinstance(step, HookPlan) else "_go"
@@ -295,6 +295,11 @@ class _Writer:
         return f"({self.loop}.count + 1) % {every} == 0"
 
 
+def _about(text: str, event: str) -> Line:
+    """A line that ends a level."""
+    return line(text, None, event, text.comment if isinstance(text, Line) else "")
+
+
 def _comment(step: Step) -> str:
     if isinstance(step, CallPlan):
         return f"{step.loop}, below"
@@ -336,5 +341,5 @@ def _finished(lines: Iterable[str]) -> list[Line]:
     for each in lines:
         made = each if isinstance(each, Line) else line(each)
         text = f"{made:<{_COMMENT_COLUMN - 2}}  # {made.comment}" if made.comment else str(made)
-        done.append(line(text, made.step))
+        done.append(line(text, made.step, made.event))
     return done

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any
 
 from looptree.core.codegen import Line
-from looptree.core.plan import HookPlan, Step
+from looptree.core.plan import HookPlan
 
 _SERIAL = itertools.count(1)
 _ALIVE: weakref.WeakValueDictionary[str, Compiled] = weakref.WeakValueDictionary()
@@ -25,7 +25,7 @@ class Compiled:
     def __init__(self, name: str, lines: list[Line], names: Mapping[str, object], loops: Mapping[str, Any]) -> None:
         self.filename = f"<looptree {name} {next(_SERIAL)}>"
         self.text = "\n".join(lines) + "\n"
-        self._steps = {number: line.step for number, line in enumerate(lines, 1) if line.step is not None}
+        self._lines = lines
         self._loops = {function: weakref.ref(loop) for function, loop in loops.items()}
         self._namespace: dict[str, Any] = {
             "__name__": f"looptree.generated.{name}",
@@ -43,23 +43,19 @@ class Compiled:
         found: Callable[..., Any] = self._namespace[name]
         return found
 
-    def step_at(self, line: int) -> Place | None:
-        """What stands on a line, if it is a hook or the call of an inner loop."""
-        step = self._steps.get(line)
-        return Place(step) if step is not None else None
+    def event_at(self, line: int) -> str | None:
+        """The event that a line is about: that of the hook or inner loop on it, or of the level that ends there."""
+        return self._lines[line - 1].event
+
+    def label_at(self, line: int) -> str:
+        """The hook on a line as `Class.hook`, or the path of the inner loop that is called there; else nothing."""
+        step = self._lines[line - 1].step
+        return step.label if isinstance(step, HookPlan) else step.loop if step is not None else ""
 
     def loop_of(self, function: str) -> Any:
         """The loop that a function is the passes of; None when it is gone."""
         reference = self._loops.get(function)
         return reference() if reference is not None else None
-
-
-class Place:
-    """A step as messages name it."""
-
-    def __init__(self, step: Step) -> None:
-        self.event = step.event
-        self.label = step.label if isinstance(step, HookPlan) else step.loop
 
 
 def generated(code: CodeType) -> Compiled | None:

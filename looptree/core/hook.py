@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any
 
 MOMENTS = ("before", "on", "after", "failed", "finally")
@@ -24,15 +24,22 @@ class Hook:
     def __init__(self, function: Callable[..., Any], phase: PhaseFilter = None) -> None:
         self.function = function
         self.name: str = function.__name__
-        moment, _, event = self.name.partition("_")
-        self.moment: str | None = moment if Hook.ishook(self.name) else None
-        self.event: str | None = event if Hook.ishook(self.name) else None
         parameters = inspect.signature(function).parameters
         settings = {name: parameters[name].default for name in PARAMETERS if name in parameters}
         self.order: int = settings.get("_order", -1)
         self.phase: PhaseFilter = as_filter(settings.get("_phase") if phase is None else phase)
         self.every: int = settings.get("_every", 1)
         self.replace: bool = settings.get("_replace", False)
+
+    @property
+    def moment(self) -> str | None:
+        """The first part of the name; None for a function that is not named like a hook."""
+        return self.name.partition("_")[0] if Hook.ishook(self.name) else None
+
+    @property
+    def event(self) -> str | None:
+        """The rest of the name; None for a function that is not named like a hook."""
+        return self.name.partition("_")[2] if Hook.ishook(self.name) else None
 
     @property
     def code(self) -> CodeType:
@@ -42,7 +49,7 @@ class Hook:
     def copy(self, **changes: Any) -> Hook:
         """The same hook with some of its attributes changed."""
         copied = Hook(self.function)
-        for name in ("order", "phase", "every", "replace"):
+        for name in ("name", "order", "phase", "every", "replace"):
             setattr(copied, name, getattr(self, name))
         for name, value in changes.items():
             setattr(copied, name, value)
@@ -55,7 +62,7 @@ class Hook:
         return moment in MOMENTS and bool(event)
 
     def _key(self) -> tuple[object, ...]:
-        return (self.function, self.order, self.phase, self.every, self.replace)
+        return (self.function, self.name, self.order, self.phase, self.every, self.replace)
 
     def __lt__(self, other: Hook) -> bool:
         return self.order < other.order
@@ -94,13 +101,18 @@ def function_code(function: Callable[..., Any]) -> CodeType:
     return code
 
 
-def class_hooks(cls: type) -> list[FunctionType]:
-    """The hook methods of a class in the order of definition, base classes first; an override keeps its place."""
-    places: dict[str, FunctionType] = {}
+def class_hooks(cls: type) -> list[Hook]:
+    """The hooks of a class in the order of definition, base classes first; an override keeps its place."""
+    places: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if Hook.ishook(name) and callable(value) and not isinstance(value, type):
                 places[name] = value
             elif name in places:  # `on_step = None` in a subclass takes the hook away
                 del places[name]
-    return list(places.values())
+    hooks = []
+    for name, function in places.items():
+        hook = Hook(function)
+        hook.name = name
+        hooks.append(hook)
+    return hooks

@@ -22,11 +22,12 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
-from looptree.core import runtime
 from looptree.core.arguments import CallOn, checked_name, checked_times, instance, names_called_on, several
 from looptree.core.binding import bind
+from looptree.core.blame import broke_off, caller
 from looptree.core.bound import Bound
 from looptree.core.callback import Callback
+from looptree.core.ended import in_words, sentence, settle
 from looptree.core.errors import (
     AlreadyRunning,
     BadSetting,
@@ -64,8 +65,11 @@ class _LoopFields(Node):
         "_first",
         "_go",
         "_handed_on",
+        "_leaving",
+        "_may_recover",
         "_only",
         "_pending",
+        "_raised",
         "_recovering",
         "_resuming",
         "_run_times",
@@ -94,6 +98,7 @@ class _LoopFields(Node):
     _binding: Any  # what binding the tree gave, at its root; None where something was changed since
     _go: Callable[..., None]  # the generated function with its loops and callbacks
     _watchers: list[Watcher]
+    _leaving: list[tuple[Any, Any]]  # what was taken out during the run, with the loop that held it
     _only: tuple[str, ...] | None  # the phases that this run was asked for
     _run_times: int | float | None  # the passes that this run was asked for
     _running: bool
@@ -102,6 +107,8 @@ class _LoopFields(Node):
     _stopped: tuple[str, str] | None  # who called stop(), and why
     _ended: tuple[str, str, str] | None  # how the run ended, by whom, why; None: it ran all items
     _failure: BaseException | None  # the first error, while it leaves this loop's levels
+    _raised: tuple[BaseException, str] | None  # what a finally_ hook raised last, and which
+    _may_recover: bool  # failed_ hooks are running
     _recovering: bool  # recover() was called
     _handed_on: bool  # this run goes on in newer code, which sees to its end
     _resuming: bool  # `resume` is at work for this loop
@@ -135,10 +142,10 @@ class Loop(_LoopFields):
         loop = super().__new__(cls)
         loop.item = loop.index = loop.phase = loop.error = None
         loop.count = 0
-        loop.inner_loops, loop.cbs, loop._watchers = [], [], []
+        loop.inner_loops, loop.cbs, loop._watchers, loop._leaving = [], [], [], []
         loop.persist_cbs = False
-        loop._binding = loop._stopped = loop._ended = loop._failure = loop._run_times = loop._only = None
-        loop._running = loop._pending = loop._recovering = loop._resuming = loop._handed_on = False
+        loop._binding = loop._stopped = loop._ended = loop._failure = loop._raised = loop._run_times = loop._only = None
+        loop._running = loop._pending = loop._may_recover = loop._recovering = loop._resuming = loop._handed_on = False
         loop._first = 0
         loop._unbind()
         return loop
@@ -197,7 +204,6 @@ class Loop(_LoopFields):
         """Take a callback out, or all of a class; while the loop runs, from its next pass on."""
         for callback in self._held(cb, self.cbs):
             self._let_go(callback, self.cbs)
-            callback.parent = callback.loop = None
         return self
 
     def add_loop(self, loop: Loop | type[Loop]) -> Self:
@@ -212,8 +218,6 @@ class Loop(_LoopFields):
         """Take an inner loop out, or all of a class; while the loop runs, from its next pass on."""
         for inner in self._held(loop, self.inner_loops):
             self._let_go(inner, self.inner_loops)
-            inner.parent = None
-            inner._unbind_tree()
         return self
 
     def _hold(self, node: N, among: list[N]) -> None:
@@ -258,6 +262,21 @@ class Loop(_LoopFields):
         if getattr(self, node.name, None) is node:
             delattr(self, node.name)
         self._unbind_tree()
+        root = self.root
+        root._leaving.append((self, node))
+        if not root._running:
+            root._part()
+
+    def _part(self) -> None:
+        """Let those that were taken out be on their own; until the run ends, a pass may still be calling them."""
+        for former, node in self._leaving:
+            if node.parent is former and not any(node is each for each in (*former.inner_loops, *former.cbs)):
+                node._leave()
+        self._leaving.clear()
+
+    def _leave(self) -> None:
+        self.parent = None
+        self._unbind_tree()
 
     # running
 
@@ -294,9 +313,6 @@ class Loop(_LoopFields):
         guests = self._open(None, None, None)
         try:
             yield from self._pulled()()
-        except GeneratorExit:
-            runtime.broke_off(self)
-            raise
         except BaseException as error:
             self._fail(error)
             raise
@@ -336,6 +352,7 @@ class Loop(_LoopFields):
 
     def _close(self, guests: list[Callback]) -> None:
         self.root._running = self._running = False
+        self.root._part()
         self._run_times = None
         if self._only is not None:
             self._only = None
@@ -360,12 +377,14 @@ class Loop(_LoopFields):
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, BindingError) and self.index is None:
             return
-        runtime.settle(error, "failed", f"{type(error).__name__}: {error}")
+        if isinstance(error.__cause__, StopIteration):  # as which a generator cannot let it through
+            error = error.__cause__
+        settle(error, "left" if broke_off(error) else "failed", in_words(error))
 
     def stop(self, reason: str = "") -> None:
         """Finish the pass that is running, then end; so do the inner loops that are running. May be called from a hook,
         from the consumer of a pulled loop, or from a signal handler."""
-        label = runtime.caller()
+        label = caller()
         for loop in self._loops():
             loop._stopped = label, reason
             loop._pending = True
@@ -376,8 +395,8 @@ class Loop(_LoopFields):
         Raises:
             CannotRecover: nothing has failed, or what was raised is Ctrl-C or SystemExit, which always go on.
         """
-        if self.error is None:
-            raise CannotRecover(f"{self.path} has no failure to recover from; recover() belongs in a failed_ hook.")
+        if self.error is None or not self._may_recover:
+            raise CannotRecover(f"{self.path} has nothing to recover from now; recover() belongs in a failed_ hook.")
         if not isinstance(self.error, Exception):
             raise CannotRecover(f"{type(self.error).__name__} goes on always; {self.path} cannot recover from it.")
         self._recovering = True
@@ -385,7 +404,7 @@ class Loop(_LoopFields):
     @property
     def ended(self) -> str:
         """How the last run ended, in one sentence."""
-        return runtime.sentence(self)
+        return sentence(self)
 
     # what a loop is
 
@@ -406,7 +425,7 @@ class Loop(_LoopFields):
     @classmethod
     def hooks(cls) -> list[Hook]:
         """The class's own hooks in the order in which they run."""
-        hooks = [Hook(function) for function in class_hooks(cls)]
+        hooks = class_hooks(cls)
         events = list(dict.fromkeys(hook.event for hook in hooks))
         moments = ["before", "on", "after", "failed", "finally"]
         return sorted(hooks, key=lambda hook: (events.index(hook.event), moments.index(str(hook.moment)), hook.order))

@@ -8,13 +8,12 @@ The generated code is plain `for` and `try`. It calls these helpers where a run 
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Literal
 
+from looptree.core.blame import blame, broke_off, hook_label, running_events
 from looptree.core.callback import Callback
-from looptree.core.compiled import Compiled, generated
+from looptree.core.ended import in_words, settle
 from looptree.core.errors import UnknownEvent, listed, nearest
 from looptree.core.node import ancestry
 from looptree.core.signals import Cancel
@@ -28,7 +27,7 @@ def enter(loop: Any) -> None:
     above = loop.parent
     loop.phase = above.phase if above is not None else None
     loop.index = -1
-    loop.error = loop._failure = loop._stopped = loop._ended = None
+    loop.error = loop._failure = loop._raised = loop._stopped = loop._ended = None
     loop._pending = loop._recovering = loop._handed_on = False
     loop._first = loop.count
 
@@ -36,6 +35,7 @@ def enter(loop: Any) -> None:
 def items(loop: Any) -> Iterator[tuple[int, Any]]:
     """What this run goes over, numbered: the loop's `items()`, at most `times` of them."""
     if loop._stopped is not None:
+        loop._ended = ("stopped", *loop._stopped)
         return enumerate(())
     times = loop._run_times if loop._run_times is not None else loop.times
     found = loop.items()
@@ -49,47 +49,51 @@ def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Hande
 
     A failure runs the level's `failed_` hooks first; second errors become notes of the first.
     """
-    if loop._handed_on and "run" in events:
-        return False  # newer code has seen to the end of this run
-    if isinstance(error, GeneratorExit):
-        return False  # the consumer of a pulled loop broke off, which is no failure
+    if (loop._handed_on and "run" in events) or broke_off(error):
+        return False  # newer code has seen to the end of this run, or a consumer wants no more: no failure
+    _out_of_phases(loop, events)
     if isinstance(error, Cancel):
         unknown = _unknown_event(error)
         if unknown is None:
             return _cancelled(loop, error, events)
         _fail(loop, unknown, failed)
         raise unknown
-    _fail(loop, error, failed)
+    second_errors = _fail(loop, error, failed)
     if not loop._recovering:
         return False
-    _recovered(loop, error, events)
+    _recovered(loop, error, events, second_errors)
     if "pass" in events or "run" in events:
         return True
-    raise Cancel("pass")
+    rest_of_pass = Cancel("pass")
+    rest_of_pass._met = True
+    raise rest_of_pass
 
 
-def finish(loop: Any, *events: str, hooks: Sequence[Handed]) -> None:
-    """Run all `finally_` hooks of a level, whatever they raise.
+def finish(loop: Any, *events: str, hooks: Sequence[Handed]) -> BaseException | None:
+    """Run all `finally_` hooks of a level, whatever they raise, and return what is to be raised after that.
 
-    Errors become notes of the failure that left the level; where there is none, they are raised, several as a group.
-    A Cancel of this level has nothing left to do, one of a level further out goes on.
+    Errors become notes of the failure that left the level; where there is none, they go on, several as a group. A
+    Cancel of this level has nothing left to do, one of a level further out goes on.
     """
     if loop._handed_on and "run" in events:
-        return
-    errors, cancels = [], []
-    for hook, error in _call_all(loop, hooks):
-        if isinstance(error, Cancel):
-            if error.event is not None and error.event not in events:
-                cancels.append(error)
-        elif loop._failure is not None:
+        return None
+    _out_of_phases(loop, events)
+    errors: list[BaseException] = []
+    cancels: list[BaseException] = []
+    for hook, raised in call_all(loop, hooks):
+        error = (_unknown_event(raised) or raised) if isinstance(raised, Cancel) else raised
+        if loop._failure is not None:
             _note(loop._failure, hook, error)
-        else:
+        elif not isinstance(error, Cancel):
             errors.append(error)
+            loop._raised = error, hook_label(hook)
+        elif error.event is not None and error.event not in events:
+            cancels.append(error)
     if len(errors) > 1:
-        raise BaseExceptionGroup(f"several finally_{events[0]} hooks of {loop.path} failed", errors)
-    for error in (*errors, *cancels):
-        shown = error.__traceback__.tb_next if error.__traceback__ is not None else None
-        raise error.with_traceback(shown.tb_next if shown is not None else None)
+        group = BaseExceptionGroup(f"several finally_{events[0]} hooks of {loop.path} failed", errors)
+        loop._raised = group, f"finally_{events[0]} hooks of {loop.path}"
+        return group
+    return next(iter((*errors, *cancels)), None)
 
 
 def changed(loop: Any) -> bool:
@@ -138,26 +142,40 @@ def repull(loop: Any, passes: Iterator[tuple[int, Any]]) -> Generator[Any, None,
 # failing
 
 
-def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> None:
+def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> list[BaseException]:
+    """Run the `failed_` hooks of a level, and return what they raised themselves."""
+    levels = list(ancestry(loop))
     loop._failure = error
-    for level in ancestry(loop):
-        level.error = error
-    for hook, second in _call_all(loop, failed):
-        _note(error, hook, second)
+    settle(error, "failed", in_words(error), below=True)
+    raised: list[BaseException] = []
+    for hook in failed:
+        for level in levels:
+            level.error, level._may_recover = error, True
+        for _, second in call_all(loop, [hook]):
+            _note(error, hook, second)
+            raised.append(second)
+    for level in levels:
+        level.error, level._may_recover = error, False
+    return raised
 
 
-def _recovered(loop: Any, error: BaseException, events: tuple[str, ...]) -> None:
+def _recovered(loop: Any, error: BaseException, events: tuple[str, ...], seconds: list[BaseException]) -> None:
+    """The failure ends here; errors that would be lost with it go on in its place."""
     loop._recovering = False
     loop._failure = None
     for level in ancestry(loop):
         level.error = None
-    settle(error, "failed", f"{type(error).__name__}: {error}", below=True)
+    interrupts = [second for second in _noted(error) if not isinstance(second, Exception | Cancel)]
+    lost = list(dict.fromkeys([*interrupts, *(second for second in seconds if not isinstance(second, Cancel))]))
+    if lost:
+        loop._failure = lost[0] if len(lost) == 1 else BaseExceptionGroup("several failed_ hooks failed", lost)
+        raise loop._failure
     if "run" in events:
         loop.count = loop._first + loop.index + 1
-        loop._ended = "recovered", blame(error.__traceback__), f"{type(error).__name__}: {error}"
+        loop._ended = "recovered", blame(error), in_words(error)
 
 
-def _call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseException]]:
+def call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseException]]:
     """Call every hook, and return those that raised, with what they raised."""
     raised: list[tuple[Finalizer, BaseException]] = []
     for hook in hooks:
@@ -169,25 +187,39 @@ def _call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseE
         try:
             hook()
         except BaseException as error:
-            raised.append((hook, error))
+            shown = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            raised.append((hook, error.with_traceback(shown)))  # without this frame
     return raised
 
 
-def _note(first: BaseException, hook: Finalizer, second: BaseException) -> None:
-    function = getattr(hook, "__wrapped__", hook)
-    owner = getattr(function, "__self__", None)
-    label = f"{type(owner).__name__}.{function.__name__}" if owner is not None else blame(second.__traceback__)
-    first.add_note(f"After that {label} raised {type(second).__name__}: {second}")
+def _note(first: BaseException, hook: Handed, second: BaseException) -> None:
+    if hook is not False:
+        first.add_note(f"After that {hook_label(hook)} raised {in_words(second)}")
+    first.__dict__.setdefault(_NOTED, []).append(second)
+
+
+def _noted(first: BaseException) -> list[BaseException]:
+    """The second errors that were attached to a failure on its way."""
+    return list(first.__dict__.get(_NOTED, ()))
+
+
+_NOTED = "__looptree_second_errors__"
 
 
 # leaving
+
+
+def _out_of_phases(loop: Any, events: tuple[str, ...]) -> None:
+    """Outside of its phases a loop is in the phase in which it was called."""
+    if events[0] in ("pass", "run"):
+        loop.phase = loop.parent.phase if loop.parent is not None else None
 
 
 def _cancelled(loop: Any, cancel: Cancel, events: tuple[str, ...]) -> bool:
     ends = cancel.event is None or cancel.event in events
     if "run" in events:
         loop.count = loop._first + loop.index + 1  # the pass that was left is done
-        loop._ended = "cancelled", blame(cancel.__traceback__), cancel.reason
+        loop._ended = "cancelled", blame(cancel), cancel.reason
     if ends:
         settle(cancel, "cancelled", cancel.reason, below=True)
     return ends
@@ -198,106 +230,12 @@ def _unknown_event(cancel: Cancel) -> UnknownEvent | None:
     if cancel.event is None or cancel._met:
         return None
     cancel._met = True
-    running = list(dict.fromkeys(_running_events(cancel.__traceback__)))
+    running = running_events(cancel)
     if cancel.event in running:
         return None
     close = nearest(cancel.event, running)
-    return UnknownEvent(
-        f"Cancel({cancel.event!r}) by {blame(cancel.__traceback__)} names no event that is running; running are"
-        f" {listed(running)}. Write Cancel({close or running[0]!r})."
+    unknown = UnknownEvent(
+        f"Cancel({cancel.event!r}) by {blame(cancel)} names no event that is running; running are {listed(running)}."
+        f" Write Cancel({close or running[0]!r})."
     )
-
-
-def _running_events(traceback: TracebackType | None) -> Iterator[str]:
-    """The names of all events that are running where a Cancel is met, the innermost first."""
-    inside = [(entry.tb_frame, entry.tb_lineno) for entry in _entries(traceback)]
-    outside = []
-    frame = inside[0][0].f_back if inside else None
-    while frame is not None:
-        outside.append((frame, frame.f_lineno))
-        frame = frame.f_back
-    for each, line in (*inside[::-1], *outside):
-        compiled = generated(each.f_code)
-        step = compiled.step_at(line) if compiled is not None else None
-        if step is not None:
-            frames = {"run": ("run",), "pass": ("pass", "run"), "phase": ("phase", "pass", "run")}
-            yield from frames.get(step.event, (step.event, "phase", "pass", "run"))
-
-
-# who it was
-
-
-def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback is not None:
-        yield traceback
-        traceback = traceback.tb_next
-
-
-def blame(traceback: TracebackType | None) -> str:
-    """The hook in which an exception was raised, as `Class.hook`; else the function that generated code called."""
-    label, helper = "", False
-    for entry in _entries(traceback):
-        compiled = generated(entry.tb_frame.f_code)
-        if compiled is not None:
-            step = compiled.step_at(entry.tb_lineno)
-            label, helper = (step.label, False) if step is not None else ("", True)
-        elif helper and entry.tb_frame.f_globals is not globals():
-            owner = entry.tb_frame.f_locals.get("self")
-            name = entry.tb_frame.f_code.co_name
-            label, helper = (f"{type(owner).__name__}.{name}" if owner is not None else name), False
-    return label
-
-
-def caller() -> str:
-    """The hook that is running now, as `Class.hook`; else the function outside looptree that called in."""
-    frame = sys._getframe(2)
-    outermost = frame.f_code.co_name
-    current: Any = frame
-    while current is not None:
-        compiled = generated(current.f_code)
-        step = compiled.step_at(current.f_lineno) if compiled is not None else None
-        if step is not None:
-            return step.label
-        current = current.f_back
-    return outermost
-
-
-def settle(error: BaseException, how: str, why: str, below: bool = False) -> None:
-    """Let every loop that an exception left say so: all those in its traceback, or only those below the first."""
-    label = blame(error.__traceback__)
-    frames = [entry.tb_frame for entry in _entries(error.__traceback__) if generated(entry.tb_frame.f_code)]
-    for frame in frames[1:] if below else frames:
-        compiled: Compiled | None = generated(frame.f_code)
-        loop = compiled.loop_of(frame.f_code.co_name) if compiled is not None else None
-        if loop is not None and loop._ended is None:
-            loop._ended = how, label, why
-
-
-def broke_off(loop: Any) -> None:
-    """Let a pulled loop say that its consumer wanted no more."""
-    loop._ended = loop._ended or ("left", "", f"the consumer broke off after {_passes(loop.index + 1)}")
-
-
-def sentence(loop: Any) -> str:
-    """How the last run of a loop ended."""
-    if loop.index is None:
-        return "not run yet"
-    how, label, why = loop._ended or ("done", "", "")
-    if how == "left":
-        return why
-    if how == "done":
-        if loop._running:
-            return f"still running, after {_passes(loop.count - loop._first)}"
-        done = loop.index + 1
-        return {0: "ran no items: there were none", 1: "ran its only item"}.get(done, f"ran all {done} items")
-    who = {
-        "stopped": "stopped by",
-        "cancelled": "cancelled by",
-        "failed": "failed in",
-        "recovered": "recovered from",
-    }
-    return f"{who[how]} {label or 'something outside'}" + (f": {why}" if why else "")
-
-
-def _passes(number: int) -> str:
-    return "1 pass" if number == 1 else f"{number} passes"
+    return unknown.with_traceback(cancel.__traceback__)

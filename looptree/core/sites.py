@@ -75,7 +75,7 @@ class Site:
 
 def placed_hooks(owner: Any) -> list[Placed]:
     """The hooks of a loop's or callback's class, not yet at any site but its own."""
-    return [Placed(Hook(function), owner) for function in class_hooks(type(owner))]
+    return [Placed(hook, owner) for hook in class_hooks(type(owner))]
 
 
 def loops_from(loop: Any) -> Iterator[Any]:

@@ -121,7 +121,8 @@ class Profile:
         timings = self._now()
         found = timings.asked(path)
         if found is None:
-            close = nearest(path, timings.paths())
+            paths = timings.paths()
+            close = next((each for each in paths if each.endswith(f".{path}")), None) or nearest(path, paths)
             fits = f"Nearest is {close!r}." if close else f"Paths begin with {timings.plan.path!r}."
             raise NoSuchTiming(f"No loop, phase, callback or hook is at {path!r}. {fits}")
         return found

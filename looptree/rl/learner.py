@@ -108,8 +108,9 @@ class Learner(Loop):
         self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
 
     def after_update(self, _phase: str = "train") -> None:
-        """Keep the loss without the graph behind it."""
-        self.loss = self.loss.detach()
+        """Keep the loss without the graph behind it, with which it could not be copied."""
+        if self.loss.requires_grad:
+            self.loss = self.loss.detach()
 
     def on_evaluate(self, _phase: str = "valid") -> None:
         """Let the valid source play its episodes."""

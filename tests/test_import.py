@@ -26,5 +26,17 @@ def test_importing_looptree_imports_no_optional_package() -> None:
     assert python(f"import sys, looptree; print(sorted(set({OPTIONAL}) & set(sys.modules)))") == "[]"
 
 
-def test_looptree_imports_where_no_optional_package_is_installed() -> None:
-    assert python(BLOCK.format(blocked=OPTIONAL) + "import looptree; print('fine')") == "fine"
+RUN = """
+import looptree
+class Fit(looptree.Loop):
+    def on_batch(self):
+        self.seen = self.item
+class Print(looptree.Callback):
+    def after_batch(self):
+        print(self.seen, end=" ")
+print(Fit(cbs=Print).run(3).ended)
+"""
+
+
+def test_a_loop_runs_where_no_optional_package_is_installed() -> None:
+    assert python(BLOCK.format(blocked=OPTIONAL) + RUN) == "0 1 2 ran all 3 items"

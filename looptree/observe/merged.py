@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from looptree.core.plan import EventPlan, LoopPlan, PhasePlan, Step
@@ -33,13 +33,18 @@ def _merged_phase(old: PhasePlan, new: PhasePlan) -> PhasePlan:
 
 
 def _merged_event(old: EventPlan, new: EventPlan) -> EventPlan:
-    moments = [field.name for field in fields(EventPlan) if field.name != "name"]
-    steps = {name: _union(getattr(old, name), getattr(new, name), lambda step: step.key, _newer) for name in moments}
-    return replace(new, **steps)
+    return EventPlan(
+        new.name,
+        _merged_steps(old.before, new.before),
+        _merged_steps(old.on, new.on),
+        _merged_steps(old.after, new.after),
+        _merged_steps(old.failed, new.failed),
+        _merged_steps(old.finally_, new.finally_),
+    )
 
 
-def _newer(old: Step, new: Step) -> Step:
-    return new
+def _merged_steps(old: Sequence[Step], new: Sequence[Step]) -> tuple[Step, ...]:
+    return _union(old, new, lambda step: step.key, lambda _, newer: newer)
 
 
 def _union(

@@ -62,7 +62,7 @@ class Profile:
     Args:
         loop: the loop to watch, with all below it.
         keep_calls: how many single calls to keep for `chrome_trace` and `speedscope`, the latest ones; each takes
-            about 130 bytes and 50 ns.
+            about 120 bytes and 50 ns.
         clock: what gives the time in seconds.
 
     Raises:

@@ -16,7 +16,7 @@ _HEADS = ("calls", "total", "own", "mean", "share")
 
 def table(timings: Timings) -> str:
     """The tree with calls, total, own time, mean time of a call and share of the whole on the right."""
-    rows = [("", _HEADS)]
+    rows: list[tuple[str, tuple[str, ...]]] = [("", _HEADS)]
     for line in outline(timings.root):
         timing = timings.by_line.get(id(line.branch))
         if timing is not None:

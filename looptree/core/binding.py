@@ -140,7 +140,7 @@ class _Binder:
                 self.place_replacer(placed, site, targets, subtree)
             elif targets or reserved:
                 for target in targets:
-                    target.hooks.append(placed)
+                    target.place(placed)
             else:
                 self.findings.append(findings.unknown_event(placed, site, subtree))
             bound.extend(each.loop for each in targets if not any(each.loop is loop for loop in bound))
@@ -155,7 +155,7 @@ class _Binder:
             )
             replacer = Placed(hook, placed.owner, replaces=own)
             own.replacers.append(replacer)
-            target.hooks.append(replacer)
+            target.place(replacer)
         if not standing:
             self.findings.append(findings.replaces_nothing(placed, site, subtree))
 

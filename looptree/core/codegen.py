@@ -164,8 +164,9 @@ class _Writer:
             return self.events(phase, shared)
         opened = [f'{self.loop}.phase = "{phase.name}"']
         if phase.switches or phase.frame.steps:
+            switch = self.step(phase.switch, f'"{phase.name}"') if phase.switches and phase.switch else []
             body = [
-                *(self.switch(phase) if phase.switches else []),
+                *switch,
                 *self.steps(phase.frame.before),
                 *self.events(phase, ()),
                 *self.steps(phase.frame.on),
@@ -177,11 +178,6 @@ class _Writer:
         if phase.every > 1:
             return [f"if {self.nth(phase.every)}:", *indented(lines)]
         return lines
-
-    def switch(self, phase: PhasePlan) -> list[str]:
-        step = phase.switch
-        assert step is not None
-        return self.commented([f'{self.loop}.{step.name}("{phase.name}")'], step)
 
     def events(self, phase: PhasePlan, shared: tuple[str, ...]) -> list[str]:
         """The events of a phase, within the `try` of the levels that share one."""
@@ -199,19 +195,33 @@ class _Writer:
         """The one `try` of a level: what it does, then how an exception leaves it, then what is always done."""
         named = ", ".join(f'"{name}"' for name in names)
         caught, error = ("BaseException", "error") if frame.failed or frame.finally_ else ("Cancel", "cancel")
-        failed = f", failed=[{self.callables(frame.failed)}]" if frame.failed else ""
+        failed = ", failed=failed" if frame.failed else ""
         lines = [
             "try:",
             *indented(body),
             f"except {caught} as {error}:",
+            *indented(self.handed("failed", frame.failed)),
             f"    if not leaves({self.loop}, {error}, {named}{failed}):",
             "        raise",
         ]
         if frame.finally_:
-            finish = f"finish({self.loop}, {named}, hooks=[{self.callables(frame.finally_)}])"
-            hooks = ", ".join(f"{self.expression(step)} ({_comment(step)})" for step in frame.finally_)
-            lines += ["finally:", f"    if problem := {finish}:", line("        raise problem", comment=f"by {hooks}")]
+            hooks = ", ".join(self.expression(step) for step in frame.finally_)
+            lines += [
+                "finally:",
+                *indented(self.handed("hooks", frame.finally_)),
+                f"    if problem := finish({self.loop}, {named}, hooks=hooks):",
+                line("        raise problem", comment=f"by {hooks}"),
+            ]
         return [each if getattr(each, "event", None) else _about(each, names[0]) for each in lines]
+
+    def handed(self, name: str, steps: Sequence[Step]) -> list[str]:
+        """The list of the steps that a helper is to call."""
+        members = [(self.callable(step), _comment(step)) for step in steps]
+        if len(members) == 1:
+            (member, comment) = members[0]
+            return [line(f"{name} = [{member}]", comment=comment)]
+        listed = [line(f"    {member},", comment=comment) for member, comment in members]
+        return [f"{name} = [", *listed, "]"] if listed else []
 
     # steps
 
@@ -230,40 +240,36 @@ class _Writer:
                 open_condition = ""
         return lines
 
-    def step(self, step: Step) -> list[str]:
-        """The lines of one step, with what its watchers put around them."""
-        lines = [f"{self.expression(step)}()"]
-        if isinstance(step, HookPlan) and step.travels:
-            lines.insert(0, f"{self.variable(step.target)}.loop = {self.loop}")
+    def step(self, step: Step, argument: str = "") -> list[str]:
+        """The lines of one step, with what its watchers put around them, and its source as a comment."""
+        call = f"{self.expression(step)}({argument})"
+        follow = isinstance(step, HookPlan) and step.travels
+        lines = [*([f"{self.variable(step.target)}.loop = {self.loop}"] if follow else []), call]
         for watcher in reversed(self.watchers):
             lines = watcher.around_step(step, lines)
-        return self.commented(lines, step)
-
-    def commented(self, lines: list[str], step: Step) -> list[str]:
-        """Lines that belong to a step, the one that calls it with its source as a comment."""
-        call = next((each for each in lines if each.strip().endswith(")")), lines[0])
-        comment = _comment(step)
-        return [line(each, step, step.event, comment if each is call else "") for each in lines]
+        return [line(each, step, step.event, _comment(step) if call in each else "") for each in lines]
 
     def expression(self, step: Step) -> str:
         name = step.name if isinstance(step, HookPlan) else "_go"
         return f"{self.variable(step.target)}.{name}"
 
-    def callables(self, steps: Iterable[Step]) -> str:
-        """Steps handed over to a helper, each behind its condition."""
-        handed = []
-        for step in steps:
-            expression = self.expression(step)
-            for watcher in reversed(self.watchers):
-                expression = watcher.around_callable(step, expression)
-            condition = self.condition(step)
-            if condition and self.fallback(step):
-                replaced = step.replaces if isinstance(step, HookPlan) else None
-                assert replaced is not None
-                handed.append(f"{expression} if {condition} else {self.expression(replaced)}")
-            else:
-                handed.append(f"{condition} and {expression}" if condition else expression)
-        return ", ".join(handed)
+    def callable(self, step: Step) -> str:
+        """A step as it is handed over to a helper, behind its condition."""
+        expression = self.watched(step)
+        condition = self.condition(step)
+        if not condition:
+            return expression
+        if self.fallback(step):
+            assert isinstance(step, HookPlan) and step.replaces is not None
+            return f"{expression} if {condition} else {self.callable(step.replaces)}"
+        return f"{condition} and {expression}"
+
+    def watched(self, step: Step) -> str:
+        """The function of a step, as its watchers wrap it."""
+        expression = self.expression(step)
+        for watcher in reversed(self.watchers):
+            expression = watcher.around_callable(step, expression)
+        return expression
 
     def fallback(self, step: Step) -> bool:
         """Whether the hook that a step replaces still runs where the step's own filters say no."""

@@ -477,6 +477,11 @@ class Loop(_LoopFields):
             raise BindingError(findings)
         return findings
 
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """The watchers attached to this very loop, in the order in which they were."""
+        return tuple(self._watchers)
+
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Let a watcher rewrite the code of this loop and of those below, and return what undoes it."""
         self._watchers.append(watcher)

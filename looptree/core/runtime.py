@@ -189,6 +189,7 @@ def call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseEx
         except BaseException as error:
             shown = error.__traceback__.tb_next if error.__traceback__ is not None else None
             raised.append((hook, error.with_traceback(shown)))  # without this frame
+            settle(error, *(("cancelled", error.reason) if isinstance(error, Cancel) else ("failed", in_words(error))))
     return raised
 
 

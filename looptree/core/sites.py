@@ -47,7 +47,10 @@ class Site:
         self.own = placed_hooks(loop)
         events = [str(placed.hook.event) for placed in self.own]
         self.events = [event for event in dict.fromkeys(events) if event not in RESERVED_EVENTS]
-        self.hooks = list(self.own)
+        self._own = {placed.hook.name: placed for placed in self.own}
+        self._standing: dict[tuple[str | None, str | None], list[Placed]] = {}
+        for placed in self.own:
+            self.place(placed)
         self.calls: list[tuple[str, Any]] = []  # the name of a hook, and the inner loop called on it
 
     @property
@@ -57,12 +60,20 @@ class Site:
 
     def own_hook(self, name: str) -> Placed | None:
         """The loop's own hook of a name."""
-        return next((placed for placed in self.own if placed.hook.name == name), None)
+        return self._own.get(name)
+
+    def place(self, placed: Placed) -> None:
+        """Let a hook stand on the moment and event of its name."""
+        self._standing.setdefault((placed.hook.moment, placed.hook.event), []).append(placed)
+
+    @property
+    def hooks(self) -> list[Placed]:
+        """All hooks that stand at this loop, its own and those of callbacks."""
+        return [placed for standing in self._standing.values() for placed in standing]
 
     def at(self, moment: str, event: str) -> list[Placed]:
         """The hooks of one moment of an event, in order."""
-        found = [placed for placed in self.hooks if (placed.hook.moment, placed.hook.event) == (moment, event)]
-        return sorted(found, key=lambda placed: placed.rank)
+        return sorted(self._standing.get((moment, event), ()), key=lambda placed: placed.rank)
 
     def phases_at(self, event: str | None) -> tuple[str, ...]:
         """The phases that a filter on an event may name: the loop's own within them, else those in which the loop

@@ -165,9 +165,12 @@ class Learner(Loop):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; the next run goes on from there."""
-        super().load_state_dict(state)
+        """Take over what `state_dict` gave; the next run goes on from there.
+
+        Raises `StateMismatch` where the state is of a run of another making.
+        """
         load_module_state(self.network, state["network"])
+        super().load_state_dict(state)
         self.valid_return = state["valid_return"]
         self.best_return = state["best_return"]
         self.best_env_steps = state["best_env_steps"]

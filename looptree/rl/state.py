@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from looptree.core.errors import StateMismatch
+
 
 def to_arrays(value: Any) -> Any:
     """A copy of nested dicts, lists and tuples in which every tensor has become an array of its own."""
@@ -37,7 +39,19 @@ def module_state(module: nn.Module) -> dict[str, Any]:
 
 
 def load_module_state(module: nn.Module, state: dict[str, Any]) -> None:
-    """Copy what `module_state` gave into the module's own tensors, so that all who hold them see it."""
+    """Copy what `module_state` gave into the module's own tensors, so that all who hold them see it.
+
+    Raises `StateMismatch` where the state is of a module with other tensors.
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    theirs = {name: values.shape for name, values in state.items()}
+    for name in {**own, **theirs}:
+        given, fits = (f"in shape {shapes[name]}" if name in shapes else "not" for shapes in (theirs, own))
+        if given != fits:
+            raise StateMismatch(
+                f"The state has {name!r} {given}, this {type(module).__name__} {fits}; make it as in the run "
+                f"that was saved."
+            )
     module.load_state_dict(to_tensors(state))
 
 

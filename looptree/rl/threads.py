@@ -18,18 +18,21 @@ class TorchThreads(Callback):
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
+        self._before: tuple[int, bool] | None = None
 
     def before_run(self) -> None:
         """Take note of torch's settings, and change them."""
-        self._threads_before = torch.get_num_threads()
-        self._flushed_before = _flushes_denormals()
+        self._before = torch.get_num_threads(), _flushes_denormals()
         torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)
 
     def finally_run(self) -> None:
         """Put torch's settings back."""
-        torch.set_num_threads(self._threads_before)
-        torch.set_flush_denormal(self._flushed_before)
+        if self._before is not None:
+            threads, flushes = self._before
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(flushes)
+            self._before = None
 
 
 def _flushes_denormals() -> bool:

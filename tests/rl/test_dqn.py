@@ -423,11 +423,23 @@ def test_unsaved_environments_end_their_episodes_as_truncated():
     assert loaded.run().env_steps == 600
 
 
-def test_the_state_of_another_network_is_refused():
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        small(hidden_sizes=(8,)).load_state_dict(small().state_dict())
+def test_the_state_of_another_run_is_refused():
+    state = small().state_dict()
+    with pytest.raises(StateMismatch) as error:
+        small(hidden_sizes=(8,)).load_state_dict(state)
+    assert str(error.value) == (
+        "The state has 'linears.0.weight' in shape (16, 4), this MLP in shape (8, 4); "
+        "make it as in the run that was saved."
+    )
+    with pytest.raises(StateMismatch) as error:
+        small(hidden_sizes=(16, 16)).load_state_dict(state)
+    assert "'linears.1.weight' in shape (2, 16), this MLP in shape (16, 16);" in str(error.value)
+    with pytest.raises(StateMismatch) as error:
+        small(hidden_sizes=()).load_state_dict(state)
     with pytest.raises(StateMismatch):
-        small(replay_capacity=400).load_state_dict(small().state_dict())
+        small(replay_capacity=400).load_state_dict(state)
+    with pytest.raises(StateMismatch):
+        small(env_id="Acrobot-v1").load_state_dict(small().run(times=1).state_dict())
 
 
 # --- errors -------------------------------------------------------------------------------------------------

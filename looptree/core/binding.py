@@ -83,14 +83,15 @@ class _Binder:
 
     def check_signatures(self) -> None:
         """Check the hooks of every class once."""
-        owners = [owner for site in self.sites.values() for owner in (site.loop, *site.loop.cbs)]
-        for owner in {type(owner): owner for owner in reversed(owners)}.values():
-            for placed in placed_hooks(owner):
-                self.check_signature(placed)
+        classes = {type(site.loop): site.own for site in reversed(self.sites.values())}
+        callbacks = [callback for site in self.sites.values() for callback in site.loop.cbs]
+        classes |= {type(callback): placed_hooks(callback) for callback in reversed(callbacks)}
+        for placed in (placed for hooks in classes.values() for placed in hooks):
+            self.check_signature(placed)
 
     def check_signature(self, placed: Placed) -> None:
         """A hook takes self and the special parameters, whose defaults fit."""
-        names = list(inspect.signature(placed.hook.function).parameters)
+        names = placed.hook.parameters
         wrong = [name for name in names[1:] if name not in PARAMETERS]
         if not names or names[0] in PARAMETERS or wrong or isinstance(placed.hook.function, staticmethod):
             self.findings.append(findings.takes_more(placed, names, wrong))

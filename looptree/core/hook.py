@@ -25,6 +25,7 @@ class Hook:
         self.function = function
         self.name: str = function.__name__
         parameters = inspect.signature(function).parameters
+        self.parameters: tuple[str, ...] = tuple(parameters)
         settings = {name: parameters[name].default for name in PARAMETERS if name in parameters}
         self.order: int = settings.get("_order", -1)
         self.phase: PhaseFilter = as_filter(settings.get("_phase") if phase is None else phase)

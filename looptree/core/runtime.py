@@ -52,21 +52,19 @@ def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Hande
     if (loop._handed_on and "run" in events) or broke_off(error):
         return False  # newer code has seen to the end of this run, or a consumer wants no more: no failure
     _out_of_phases(loop, events)
-    if isinstance(error, Cancel):
-        unknown = _unknown_event(error)
-        if unknown is None:
-            return _cancelled(loop, error, events)
-        _fail(loop, unknown, failed)
-        raise unknown
-    second_errors = _fail(loop, error, failed)
-    if not loop._recovering:
-        return False
-    _recovered(loop, error, events, second_errors)
-    if "pass" in events or "run" in events:
-        return True
-    rest_of_pass = Cancel("pass")
-    rest_of_pass._met = True
-    raise rest_of_pass
+    unknown = _unknown_event(error) if isinstance(error, Cancel) else None
+    if isinstance(error, Cancel) and unknown is None:
+        return _cancelled(loop, error, events)
+    problem = unknown or error
+    second_errors = _fail(loop, problem, failed)
+    if loop._recovering:
+        _recovered(loop, problem, events, second_errors)
+        if "pass" in events or "run" in events:
+            return True
+        problem = Cancel("pass", met=True)
+    if problem is not error:
+        raise problem
+    return False
 
 
 def finish(loop: Any, *events: str, hooks: Sequence[Handed]) -> BaseException | None:

@@ -98,7 +98,7 @@ class _Screen:
         passed_s = time.perf_counter() - self.start_s
         of = f" of {self.total:,.0f}" if self.total is not None else ""
         rate = (done - self.first) / passed_s if passed_s > 0 else 0.0
-        fields = [f"{name} {_number(getattr(owner, name, None))}" for name, owner in self.shown]
+        fields = [f"{name.replace('_', ' ')} {_number(getattr(owner, name, None))}" for name, owner in self.shown]
         return f"{done:,.0f}{of} {self.unit}", f"{_number(rate)}/s", ", ".join(fields)
 
     def after_pass(self) -> None:

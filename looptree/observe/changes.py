@@ -58,15 +58,32 @@ class Moment:
 
 
 def timeline(changes: Sequence[Change]) -> list[str]:
-    """Changes as the lines of a table; of very many, the first and the last ones."""
-    head, tail = list(changes), list[Change]()
-    left_out = len(changes) - _SHOWN_ROWS
-    if left_out > 0:
-        head, tail = list(changes[: _SHOWN_ROWS // 2]), list(changes[-_SHOWN_ROWS // 2 :])
-    lines = table([("at", "hook", "field", "old", "new"), *map(_row, [*head, *tail])])
-    if left_out > 0:
-        lines.insert(1 + len(head), f"... {left_out:,} more ...")
-    return lines
+    """Changes as the lines of a table. Where they are too many, the middle ones of the fields that changed most are
+    left out, so that a field that hardly ever changes is not lost among others."""
+    shown = _chosen(changes)
+    lines = table([("at", "hook", "field", "old", "new"), *(_row(changes[number]) for number in shown)])
+    told = lines[:1]
+    for before, number, text in zip([-1, *shown], shown, lines[1:], strict=False):
+        if number > before + 1:
+            told.append(f"... {number - before - 1:,} more ...")
+        told.append(text)
+    return told
+
+
+def _chosen(changes: Sequence[Change]) -> list[int]:
+    """The numbers of the changes to show: of each field all, or as many first and last ones as there is room for."""
+    places: dict[str, list[int]] = {}
+    for number, change in enumerate(changes):
+        places.setdefault(change.field, []).append(number)
+    most = max(map(len, places.values()), default=0)
+    each = 2
+    while each < most and sum(min(len(found), each + 1) for found in places.values()) <= _SHOWN_ROWS:
+        each += 1
+    chosen: set[int] = set()
+    for found in places.values():
+        chosen.update(found[: (each + 1) // 2])
+        chosen.update(found[-(each // 2) :])
+    return sorted(chosen)
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

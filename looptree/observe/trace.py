@@ -23,6 +23,7 @@ from looptree.core.plan import HookPlan, LoopPlan, Step
 from looptree.core.signals import Cancel
 from looptree.observe.changes import Change, Moment, table, timeline
 from looptree.observe.digest import PLAIN, UNSET, Marks, show, snapshot
+from looptree.observe.given import given_loop
 from looptree.observe.records import FORGOTTEN, NO_LOOP, OUTSIDE, Predicate, Record, Site, in_order, sites
 from looptree.observe.traced_fields import check_known, is_called, known_fields, own_value
 
@@ -50,6 +51,7 @@ class Trace:
     itself, what happened before the run to no one. Changes in place count: see `looptree.observe.digest`.
 
     Raises:
+        NotALoop: something else was given, a class of loops for instance.
         NoSuchField: a name that no loop or callback there has.
         BadPredicate: in the run, when a `stop_if` itself raises an error.
     """
@@ -60,7 +62,7 @@ class Trace:
         if not isinstance(keep, int) or keep < 1:
             raise BadSetting(f"Trace(keep={keep!r}): the number of changes to keep of each field, 1 or more, fits.")
         self.hit: Change | None = None
-        self._loop = loop
+        self._loop = given_loop(loop, "Trace")
         self._stop_if = dict(stop_if or {})
         self._names = (*fields, *self._stop_if)
         self._keep = keep

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looptree import Callback, Cancel, Loop, Trace
-from looptree.core.errors import BadSetting, NoSuchField
+from looptree.core.errors import BadSetting, NoSuchField, NotALoop
 from looptree.observe.changes import Change
 from looptree.observe.digest import UNSET, Summary
 from looptree.observe.trace import BadPredicate
@@ -105,6 +105,31 @@ def test_of_a_long_timeline_the_middle_is_left_out():
     assert lines[25].startswith("learner 19 ") and lines[27].startswith("learner 80 ")
 
 
+def test_a_field_that_hardly_changes_is_not_lost_among_others():
+    class Rare(Callback):
+        def after_collect(self):
+            if self.parent.count == 40:
+                self.parent.epsilon = 9.0
+
+    class Busy(Loop):
+        epsilon: float = 1.0
+        loss: int = 0
+
+        def on_collect(self):
+            self.loss += 1
+
+    loop = Busy(times=100, cbs=Rare)
+    with Trace(loop, "loss", "epsilon") as trace:
+        loop.run()
+    lines = str(trace).splitlines()[6:]
+    assert [line.split()[:3] for line in lines if "Rare" in line or "more" in line] == [
+        ["...", "21", "more"],
+        ["busy", "40", "Rare.after_collect"],
+        ["...", "40", "more"],
+    ]
+    assert len(lines) == 1 + 40 + 2
+
+
 def test_a_trace_in_which_nothing_changed_prints_too():
     loop = learner()
     with Trace(loop, "loss") as trace:
@@ -151,6 +176,11 @@ def test_an_unknown_field_is_named_with_the_nearest_one():
         Trace(learner(), "loss")["epsilon"]
     with pytest.raises(BadSetting, match="keep=0"):
         Trace(learner(), "loss", keep=0)
+
+
+def test_a_class_is_no_loop():
+    with pytest.raises(NotALoop, match=r"Trace takes a loop; given was the class Learner: Trace\(Learner\(\)\)."):
+        Trace(Learner)
 
 
 def test_a_field_that_only_the_constructor_sets_is_known():
@@ -442,6 +472,30 @@ def test_small_tensors_are_kept_as_copies_without_their_graph():
 
 
 # who did it
+
+
+class Phased(Loop):
+    phases = ("train", "valid")
+    mode = ""
+    score = 0
+
+    def switch_phase(self, phase):
+        super().switch_phase(phase)
+        self.mode = phase
+
+    def on_step(self, _phase="valid"):
+        self.score += 1
+
+
+def test_switch_phase_is_a_hook_like_others():
+    loop = Phased()
+    with Trace(loop, "mode", "score") as trace:
+        loop.run()
+    assert [(change.hook, change.new) for change in trace.changes] == [
+        ("Phased.switch_phase", "train"),
+        ("Phased.switch_phase", "valid"),
+        ("Phased.on_step", 1),
+    ]
 
 
 class Sampler(Loop):

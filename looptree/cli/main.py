@@ -1,0 +1,77 @@
+"""main: the command `looptree`, and the statuses with which it exits.
+
+    0    done
+    1    something failed while it ran; the traceback is on standard error
+    2    the command line does not fit; one sentence on standard error says what would
+    130  interrupted by Ctrl-C
+
+Nothing but the standard library is loaded before a command is known to need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from looptree.cli.usage import UsageError
+from looptree.core.errors import listed, nearest
+
+COMMANDS = {
+    "train": "train an agent, print where the time went, and evaluate the agent that the run keeps",
+    "describe": "print what would run, in which order, from which line, without running it",
+    "profile": "train, and print calls and times of every hook",
+    "trace": "train, and print which hook changed which field",
+}
+
+HELP = "\n".join(
+    [
+        "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
+        "",
+        *(f"  {name:10}{meaning}" for name, meaning in COMMANDS.items()),
+        "",
+        "All options of a command: looptree train dqn CartPole-v1 --help",
+    ]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line, by default that of the process, and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        print(f"looptree: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("looptree: interrupted by Ctrl-C", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    if not words:
+        raise UsageError(f"a command is missing: {listed(COMMANDS)} would fit; looptree --help tells more.")
+    command, *rest = words
+    if command not in COMMANDS:
+        close = nearest(command, COMMANDS)
+        hint = f"nearest is {close!r}." if close else f"{listed(COMMANDS)} would fit."
+        raise UsageError(f"there is no command {command!r}; {hint}")
+    try:
+        commands = importlib.import_module("looptree.cli.commands")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{command} needs the package {error.name!r}: pip install 'looptree[cli]'") from error
+    status: int = commands.run(command, rest)
+    return status

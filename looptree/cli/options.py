@@ -1,0 +1,164 @@
+"""Options: what stands on the command line after the command, as the settings of an algorithm."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+import tyro
+
+from looptree.cli.usage import UsageError
+from looptree.core.errors import BadSetting, listed, nearest
+from looptree.rl.algorithms import ALGORITHMS, Algorithm
+
+_SHORT_FLAGS = {"total_env_steps": "steps"}
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    tuple[int, ...]: "whole numbers with spaces between",
+    Path | None: "a folder",
+    str: "names with commas between",
+}
+
+_SEED = ("seed", Annotated[int, tyro.conf.arg(help="Where all random numbers of the run come from.")], 0)
+_OUT = (
+    "out",
+    Annotated[
+        Path | None,
+        tyro.conf.arg(help="Folder for the settings, the results and the agent that the run keeps.", metavar="DIR"),
+    ],
+    None,
+)
+_FIELDS = (
+    "fields",
+    Annotated[str, tyro.conf.arg(help="Fields to trace, with commas between: epsilon,loss. Without: all.")],
+    "",
+)
+_OWN_OPTIONS = {"train": (_SEED, _OUT), "describe": (), "profile": (_SEED,), "trace": (_SEED, _FIELDS)}
+
+
+class Options(NamedTuple):
+    """A command line that fits: the algorithm with its settings and environment, and the command's own options."""
+
+    algorithm_name: str
+    algorithm: Algorithm
+    env_id: str
+    settings: Any
+    seed: int = 0
+    out: Path | None = None
+    fields: tuple[str, ...] = ()
+
+
+def read_options(command: str, words: list[str]) -> Options:
+    """What the words after a command say.
+
+    Raises:
+        UsageError: a word does not fit.
+    """
+    name, env_id, rest = _positional(command, words)
+    algorithm = ALGORITHMS[name]
+    defaults = algorithm.presets.get(env_id, algorithm.settings())
+    given = _parsed(f"looptree {command} {name} {env_id}", _option_class(command, algorithm, defaults), rest)
+    chosen = {field.name: getattr(given, field.name) for field in dataclasses.fields(algorithm.settings)}
+    try:
+        settings = algorithm.settings(**chosen)
+    except BadSetting as error:
+        raise UsageError(_with_flags(str(error), algorithm.settings)) from error
+    seed = getattr(given, "seed", 0)
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: a whole number of 0 or more would fit.")
+    fields = tuple(field.strip() for field in getattr(given, "fields", "").split(",") if field.strip())
+    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields)
+
+
+def _positional(command: str, words: list[str]) -> tuple[str, str, list[str]]:
+    """The algorithm, the environment, and the options behind them."""
+    example = f"looptree {command} dqn CartPole-v1"
+    if not words or words[0].startswith("-"):
+        raise UsageError(f"{command} is followed by an algorithm ({listed(ALGORITHMS)}) and an environment: {example}")
+    name, *rest = words
+    if name not in ALGORITHMS:
+        close = nearest(name, ALGORITHMS)
+        hint = f"nearest is {close!r}." if close else f"{listed(ALGORITHMS)} would fit."
+        raise UsageError(f"there is no algorithm {name!r}; {hint}")
+    if not rest or rest[0].startswith("-"):
+        raise UsageError(f"{command} {name} is followed by an environment: {example}")
+    return name, rest[0], rest[1:]
+
+
+def _option_class(command: str, algorithm: Algorithm, defaults: Any) -> type[Any]:
+    """A dataclass of all options of a command: the settings with their defaults, then the command's own.
+
+    The settings are checked when the real ones are made of it, so that the message can be about options.
+    """
+    steps = [
+        (name, Annotated[int, tyro.conf.arg(name=flag)], getattr(defaults, name)) for name, flag in _SHORT_FLAGS.items()
+    ]
+    others = [
+        (field.name, field.type, getattr(defaults, field.name))
+        for field in dataclasses.fields(algorithm.settings)
+        if field.name not in _SHORT_FLAGS
+    ]
+    fields = [
+        (name, kind, dataclasses.field(default=default))
+        for name, kind, default in (*steps, *others, *_OWN_OPTIONS[command])
+    ]
+    unchecked = {"__post_init__": lambda self: None}
+    return dataclasses.make_dataclass("Options", fields, bases=(algorithm.settings,), frozen=True, namespace=unchecked)
+
+
+def _parsed(program: str, option_class: type[Any], words: list[str]) -> Any:
+    """The options as tyro reads them; what it complains of becomes one sentence."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            given, unknown = tyro.cli(option_class, args=words, prog=program, return_unknown_args=True)
+    except SystemExit as stop:
+        if stop.code:
+            raise UsageError(_explained(_sentence(complaint.getvalue()), option_class, words)) from None
+        raise
+    if unknown:
+        flags = [_flag(field.name) for field in dataclasses.fields(option_class)]
+        close = nearest(unknown[0].partition("=")[0], flags)
+        hint = f"nearest is {close}." if close else f"{program} --help lists all."
+        raise UsageError(f"there is no option {unknown[0]!r}; {hint}")
+    return given
+
+
+def _explained(complaint: str, option_class: type[Any], words: list[str]) -> str:
+    """What would fit the option that tyro complains of, if it is one of whose values we know the kind."""
+    for name, annotation in get_type_hints(option_class).items():
+        flag, kind = _flag(name), _KINDS.get(annotation)
+        if kind and re.search(rf"{flag}(?![-\w])", complaint):
+            given = " ".join(words).partition(flag)[2].partition("--")[0].strip(" =")
+            return f"{flag} {given or 'without a value'}: {kind} would fit."
+    return complaint
+
+
+def _sentence(box: str) -> str:
+    """What stands in the box that tyro draws around a complaint, up to the rule above its advice."""
+    text = re.sub(r"^[│╭╰].*?[─]*[╮╯]$|[│]", lambda found: found[0].strip("│╭╮╰╯─ ") and " ", box, flags=re.MULTILINE)
+    return " ".join(re.split(r"─{3,}", text)[0].split())
+
+
+def _with_flags(message: str, settings: type[Any]) -> str:
+    """A message about settings as one about options: `DQNSettings(gamma=2): ...` is `--gamma 2: ...`."""
+    text = message.removeprefix(f"{settings.__name__}(").replace("): ", ": ", 1)
+    for field in dataclasses.fields(settings):
+        text = re.sub(rf"\b{field.name}=", f"{_flag(field.name)} ", text)
+        text = re.sub(rf"(?<![-\w]){field.name}\b", _flag(field.name), text)
+    return text
+
+
+def _named(kind: Any, name: str) -> Any:
+    """A type with the flag that its option has, where that is another than the setting's name."""
+    return Annotated[kind, tyro.conf.arg(name=_SHORT_FLAGS[name])] if name in _SHORT_FLAGS else kind
+
+
+def _flag(name: str) -> str:
+    return "--" + _SHORT_FLAGS.get(name, name).replace("_", "-")

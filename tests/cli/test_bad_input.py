@@ -1,0 +1,91 @@
+"""Each bad input: exit status 2, one sentence on standard error that says what would fit, nothing run or written."""
+
+import pytest
+
+from looptree.cli.main import main
+
+TRAIN = ["train", "dqn", "CartPole-v1"]
+
+CASES = {
+    "no command": ([], "a command is missing: 'train', 'describe', 'profile' and 'trace' would fit;"),
+    "unknown command": (["trian"], "there is no command 'trian'; nearest is 'train'."),
+    "very unknown command": (["?"], "there is no command '?'; 'train', 'describe', 'profile' and 'trace' would fit."),
+    "no algorithm": (["train"], "train is followed by an algorithm ('dqn') and an environment:"),
+    "unknown algorithm": (["train", "dqm", "CartPole-v1"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
+    "very unknown algorithm": (["train", "xyz", "CartPole-v1"], "there is no algorithm 'xyz'; 'dqn' would fit."),
+    "no environment": (["train", "dqn"], "train dqn is followed by an environment: looptree train dqn CartPole-v1"),
+    "options first": (["train", "--steps", "9"], "train is followed by an algorithm"),
+    "unknown environment": (
+        ["describe", "dqn", "Cartpol-v1"],
+        "No environment is registered as 'Cartpol-v1'. The nearest ids are 'CartPole-v1'",
+    ),
+    "actions that do not fit": (["train", "dqn", "Pendulum-v1"], "actions in Discrete(n), counted from 0, would fit."),
+    "observations that do not fit": (["train", "dqn", "FrozenLake-v1"], "in a Box of one dimension would fit"),
+    "negative steps": ([*TRAIN, "--steps", "-4"], "--steps -4: a whole number of 1 or more would fit."),
+    "no steps": ([*TRAIN, "--steps=0"], "--steps 0: a whole number of 1 or more would fit."),
+    "words for steps": ([*TRAIN, "--steps", "many"], "--steps many: a whole number would fit."),
+    "a missing value": ([*TRAIN, "--steps"], "--steps without a value: a whole number would fit."),
+    "a share above 1": ([*TRAIN, "--gamma", "2"], "--gamma 2.0: a number from 0 to 1 would fit."),
+    "words for sizes": (
+        [*TRAIN, "--hidden-sizes", "a", "b", "--seed", "1"],
+        "--hidden-sizes a b: whole numbers with spaces between would fit.",
+    ),
+    "contradiction": (
+        [*TRAIN, "--steps", "100", "--learning-starts-env-steps", "200"],
+        "--learning-starts-env-steps 200, --steps 100: these contradict each other;"
+        " --learning-starts-env-steps < --steps would fit.",
+    ),
+    "unknown option": (
+        [*TRAIN, "--lerning-rate", "3"],
+        "there is no option '--lerning-rate'; nearest is --learning-rate",
+    ),
+    "a word too many": ([*TRAIN, "now"], "there is no option 'now'; looptree train dqn CartPole-v1 --help lists all."),
+    "negative seed": ([*TRAIN, "--seed", "-1"], "--seed -1: a whole number of 0 or more would fit."),
+    "out for another command": (
+        ["describe", "dqn", "CartPole-v1", "--out", "x"],
+        "there is no option '--out'",
+    ),
+    "unknown field": (
+        ["trace", "dqn", "CartPole-v1", "--fields", "epsilon, los"],
+        "--fields: No loop or callback of dqn has a field 'los'. Nearest is 'loss'.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_one_sentence_that_says_what_would_fit(name, capsys, tmp_path, monkeypatch):
+    words, sentence = CASES[name]
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("looptree: ") and sentence in said.err
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_training(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for folder in (file, file / "below"):
+        assert main([*TRAIN, "--out", str(folder)]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err == (
+            f"looptree: --out {folder}: {file} is a file; a folder that may be written to, or made, would fit.\n"
+        )
+    assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_with_a_bad_setting_is_not_made(capsys, tmp_path):
+    assert main([*TRAIN, "--out", str(tmp_path / "new"), "--steps", "-1"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError("No module named 'tyro'", name="tyro")
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    assert main(TRAIN) == 2
+    assert capsys.readouterr().err == "looptree: train needs the package 'tyro': pip install 'looptree[cli]'\n"

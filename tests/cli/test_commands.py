@@ -1,0 +1,181 @@
+"""The real command, in a process of its own, with few steps."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+
+from looptree.cli.main import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "looptree.cli"]
+SHORT = ["dqn", "CartPole-v1", "--steps", "600", "--learning-starts-env-steps", "200", "--gradient-steps-per-pass", "8"]
+
+
+def environment():
+    """Variables of a process that has one thread, finds the package, and takes nothing for a terminal."""
+    plain = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "TERM": "dumb"}
+    return {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"} | plain
+
+
+def looptree(*words):
+    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment())
+
+
+def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
+    done = looptree("train", *SHORT, "--evaluate-every-env-steps", "256", "--out", tmp_path / "new" / "run")
+    assert done.returncode == 0, done.stderr
+    tree, _, rest = done.stdout.partition("\n\n")
+    assert tree.splitlines()[0].split() == ["calls", "total", "own", "mean", "share"]
+    assert "source: GymSource" in tree and "update: QUpdate" in tree
+    ended, kept, evaluation, saved = rest.splitlines()
+    assert ended == "dqn ran all 3 items"
+    assert re.fullmatch(r"kept: the agent of env step \d+, whose evaluation had mean return [\d.]+", kept)
+    assert evaluation.startswith("it plays 20 fresh episodes greedily: mean return ")
+    assert saved.endswith("settings.json, results.json, agent.npz")
+    assert "600 of 600 env steps" in done.stderr and "/s, episode return " in done.stderr
+    assert "loss " in done.stderr and "epsilon " in done.stderr
+
+    folder = tmp_path / "new" / "run"
+    assert sorted(path.name for path in folder.iterdir()) == ["agent.npz", "results.json", "settings.json"]
+    settings = json.loads((folder / "settings.json").read_text())
+    assert (settings["algorithm"], settings["env_id"], settings["seed"]) == ("dqn", "CartPole-v1", 0)
+    assert settings["settings"]["total_env_steps"] == 600 and settings["settings"]["batch_size"] == 64
+    results = json.loads((folder / "results.json").read_text())
+    assert results["env_steps"] == 600 and len(results["evaluation_returns"]) == 20
+    assert f"mean return {results['evaluation_mean_return']:.6g} " in evaluation
+    with np.load(folder / "agent.npz", allow_pickle=False) as agent:
+        shapes = {tuple(agent[name].shape) for name in agent.files}
+    assert (256, 4) in shapes and (2, 256) in shapes
+
+
+def test_the_same_seed_gives_the_same_agent_and_replaces_the_files(tmp_path):
+    words = ["train", *SHORT, "--seed", "3", "--hidden-sizes", "8", "8", "--out", tmp_path]
+    agents = []
+    for _ in range(2):
+        done = looptree(*words)
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / "agent.npz", allow_pickle=False) as agent:
+            agents.append({name: agent[name] for name in agent.files})
+    assert agents[0].keys() == agents[1].keys()
+    assert all(np.array_equal(agents[0][name], agents[1][name]) for name in agents[0])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["kept_mean_return"] is None and results["kept_env_steps"] == 600
+
+
+def test_describe_prints_the_tree_and_runs_nothing():
+    done = looptree("describe", "dqn", "CartPole-v1")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("dqn: DQN") and lines[0].endswith(tuple("0123456789"))
+    assert any("phase train" in line for line in lines) and any("phase valid" in line for line in lines)
+
+
+def test_profile_prints_the_times():
+    done = looptree("profile", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "share" in done.stdout.splitlines()[0]
+    assert done.stdout.splitlines()[-1] == "dqn ran all 3 items"
+
+
+def test_trace_prints_who_changed_what():
+    done = looptree("trace", *SHORT, "--fields", "epsilon, loss")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Trace of dqn: 2 fields, ")
+    assert re.search(r"^dqn.loss +\d+ +QUpdate.on_loss \(", done.stdout, re.MULTILINE)
+    assert re.search(r"^dqn \d+ +Schedule.before_pass +dqn.epsilon +1 ", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1] == "dqn ran all 3 items"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "dqn", "CartPole-v1", "--help"]])
+def test_help_is_no_error(words):
+    done = looptree(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: looptree ")
+
+
+def test_help_of_a_command_has_the_presets_of_the_environment():
+    done = looptree("train", "dqn", "CartPole-v1", "--help")
+    assert "--steps INT" in done.stdout and "--learning-rate FLOAT" in done.stdout
+    assert "(default: 0.0023)" in done.stdout and "--out" in done.stdout
+
+
+def test_bad_input_has_no_traceback():
+    done = looptree("train", "dqn", "CartPole-v9")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("looptree: No environment is registered as")
+
+
+class Failing(CartPoleEnv):
+    def step(self, action):
+        if self.np_random.random() < 0.01:
+            raise RuntimeError("the pole fell off")
+        return super().step(action)
+
+
+def test_a_failure_shows_its_traceback_and_leaves_no_files(tmp_path, capsys):
+    gymnasium.register("Failing-v0", Failing, max_episode_steps=500)
+    try:
+        status = main(["train", "dqn", "Failing-v0", "--out", str(tmp_path / "out")])
+    finally:
+        del gymnasium.registry["Failing-v0"]
+    said = capsys.readouterr()
+    assert status == 1
+    assert "RuntimeError: the pole fell off" in said.err.splitlines()[-1]
+    assert "source.on_step()" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def interrupted(tmp_path, presses):
+    """A long run that hears Ctrl-C a number of times, from when its first line is there."""
+    words = ["train", "dqn", "CartPole-v1", "--out", str(tmp_path / "out"), "--evaluate-every-env-steps", "256"]
+    with subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert "of 50,000 env steps" in first
+    return process.returncode, out, err
+
+
+def test_ctrl_c_ends_the_run_at_the_end_of_a_pass(tmp_path):
+    status, out, err = interrupted(tmp_path, presses=1)
+    assert status == 130
+    assert "Traceback" not in err
+    assert re.search(r"^dqn stopped by .*: Ctrl-C$", out, re.MULTILINE)
+    assert "fresh episodes greedily" in out
+    assert (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
+    status, out, err = interrupted(tmp_path, presses=2)
+    assert status == 130
+    assert "Traceback" not in err
+    assert out == "" or "fresh episodes" in out  # both may come as one
+    assert not (tmp_path / "out").exists() or out
+
+
+def test_output_that_nobody_reads_is_no_traceback():
+    with subprocess.Popen(
+        [*COMMAND, "describe", "dqn", "CartPole-v1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(timeout=120)
+    assert process.returncode == 1 and err == ""

@@ -13,9 +13,9 @@ UNWANTED = ("torch", "numpy", "rich", "gymnasium", "tyro", "ray")
 
 IMPORT = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 import looptree
-print((time.perf_counter() - start) * 1e3, *sorted(set(sys.argv[1:]) & set(sys.modules)))
+print((time.process_time() - start) * 1e3, *sorted(set(sys.argv[1:]) & set(sys.modules)))
 """
 
 

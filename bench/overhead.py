@@ -5,7 +5,7 @@
     python bench/overhead.py --json     the same rows as JSON
 
 The bodies only count, so what is measured is the loop around them. A ratio compares two loops with the same bodies,
-timed in many short turns in this process. Peers that are not installed are named.
+timed in many short turns in this process. All times are processor time. Peers that are not installed are named.
 """
 
 import argparse

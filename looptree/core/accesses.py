@@ -114,8 +114,13 @@ def _follow(
     filename = short_path(code.co_filename)
     for kind, paths in (("read", found.reads), ("write", found.writes)):
         for path, line in paths.items():
-            for base in led_to(scope, node, path[:-1]):
-                yield from _last_name(scope, kind, base, path[-1], f"{filename}:{line}", seen)
+            place = f"{filename}:{line}"
+            led = [
+                list(_last_name(scope, kind, base, path[-1], place, seen)) for base in led_to(scope, node, path[:-1])
+            ]
+            # `self.loop` is one of several loops: what one of them has, the hook may well ask only that one for.
+            known = any(all(access.owner is not None for access in each) for each in led)
+            yield from (access for each in led for access in each if access.owner is not None or not known)
     for called in found.supers:
         inherited = _super_method(type(node), code, called)
         if inherited is not None:

@@ -92,9 +92,8 @@ def left_loops(error: BaseException) -> list[Any]:
 
 
 def broke_off(error: BaseException) -> bool:
-    """Whether an exception is the consumer of a pulled loop who wants no more: thrown in at the `yield` itself."""
-    frames = [entry.tb_frame for entry in entries(error.__traceback__)]
-    return isinstance(error, GeneratorExit) and bool(frames) and generated(frames[-1].f_code) is not None
+    """Whether an exception is the consumer of a pulled loop who wants no more: thrown in at a `yield`, by no hook."""
+    return isinstance(error, GeneratorExit) and error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
 def _method(entry: TracebackType) -> str:

@@ -229,8 +229,8 @@ class Loop(_LoopFields):
             if self._has_attribute(node.name):
                 raise NameClash(
                     f"{type(node).__name__} would be {self.name}.{node.name}, which is an attribute of"
-                    f" {type(self).__name__} already. Give it another name:"
-                    f" {type(node).__name__}(name='{node.name}_loop')."
+                    f" {type(self).__name__} already. Give it another name before it is added:"
+                    f" {node.name}.name = '{node.name}_2'."
                 )
             among.append(node)
             setattr(self, node.name, node)
@@ -379,7 +379,9 @@ class Loop(_LoopFields):
             return
         if isinstance(error.__cause__, StopIteration):  # as which a generator cannot let it through
             error = error.__cause__
-        settle(error, "left" if broke_off(error) else "failed", in_words(error))
+        if broke_off(error):
+            self._ended = "left", "", ""
+        settle(error, "failed", in_words(error))
 
     def stop(self, reason: str = "") -> None:
         """Finish the pass that is running, then end; so do the inner loops that are running. May be called from a hook,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from looptree.callbacks.fields import find_owner
 from looptree.core.callback import Callback
@@ -26,7 +28,7 @@ class Progress(Callback):
         DQN(cbs=Progress("mean_return", over="env_steps", total=50_000))
 
     Args:
-        fields: fields to show beside the bar: names, or ends of paths (see `find_owner`).
+        fields: fields to show with the bar: names, or ends of paths (see `find_owner`).
         over: the field that is counted, by default passes done. Its rate (per second) is the mean of the whole run.
         total: where `over` will be when the run ends; for passes it is found by itself where the loop knows it.
         file: where to write; standard error unless given.
@@ -133,13 +135,22 @@ def _last_count(loop: Any) -> float | None:
     return None if times is None or times == math.inf else loop.count + times
 
 
-def _bar(console: Console, transient: bool) -> Bar:
-    return Bar(
+class _Bar(Bar):
+    """A bar with the fields on a line of their own, so that both fit a narrow terminal."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields["fields"]:
+                yield Text(task.fields["fields"], no_wrap=True, overflow="ellipsis")
+
+
+def _bar(console: Console, transient: bool) -> _Bar:
+    return _Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[far]}"),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[fields]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

@@ -32,6 +32,9 @@ from looptree.core.node import Node
 
 PLAIN: frozenset[type] = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Classes of values that nothing can change, and that `==` and their class tell apart."""
+NUMBERS: frozenset[type] = frozenset({int, float, bool})
+"""Those of them that are always kept whole."""
+
 _SCALARS = (str, bytes, type(None), numbers.Number, enum.Enum, range)
 _SEQUENCES = (list, tuple, deque)
 _BYTES = (bytearray, array.array)

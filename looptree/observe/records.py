@@ -31,8 +31,10 @@ class Site:
 
 # A change as it is recorded, quick to make; a `Change` when somebody asks: its number among the changes of all fields,
 # the counts of all loops, the place, the loop whose run it was, the old value and the new one.
-Entry = tuple[int, list[int], Site, int, Any, Any]
+Entry = tuple[int, tuple[int, ...], Site, int, Any, Any]
 
+
+_NEVER = object()
 
 FORGOTTEN = object()
 """The value of a field at a time of which nothing is kept."""
@@ -42,8 +44,8 @@ class Record:
     """One traced field: what it was at the last look, and its changes."""
 
     __slots__ = (
-        "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "marker", "name", "needs_marks",
-        "owner", "shown", "stop_if", "value",
+        "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "marker", "name",
+        "owner", "seen", "shown", "stop_if", "value",
     )  # fmt: skip
 
     def __init__(self, full_name: str, name: str, stop_if: Predicate | None) -> None:
@@ -59,7 +61,7 @@ class Record:
         self.is_plain = False  # of a class in PLAIN; `mark` is out of date then
         self.mark: object = None
         self.marker: Callable[[Any], object] | None = None  # None where only another object can be another value
-        self.needs_marks = False
+        self.seen: Any = _NEVER  # what the next look may pass by when it is still there
 
     def watch(self, owner: Any, marks: Marks) -> None:
         """Begin to watch the field of an owner as it is now."""
@@ -77,13 +79,13 @@ class Record:
         self.is_plain = type(value) in PLAIN
         self.mark = mark
         self.marker = None if is_fixed(value) else marks.marker(value)
-        self.needs_marks = self.marker is not None or self.forward is not None
+        self.seen = value if self.marker is None and self.forward is None else _NEVER
         return mark != before
 
     def release(self) -> None:
         """Hold nothing of the loop any more; what was recorded stays."""
         self.owner = self.forward = self.marker = self.mark = None
-        self.value, self.is_plain = UNSET, False
+        self.value, self.seen, self.is_plain = UNSET, _NEVER, False
 
     def drop_first(self) -> None:
         """Keep of the oldest change only that there was one."""

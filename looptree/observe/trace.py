@@ -10,6 +10,7 @@ the look before was changed by that hook.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -22,12 +23,13 @@ from looptree.core.names import free_name
 from looptree.core.plan import HookPlan, LoopPlan, Step
 from looptree.core.signals import Cancel
 from looptree.observe.changes import Change, Moment, table, timeline
-from looptree.observe.digest import PLAIN, UNSET, Marks, show, snapshot
+from looptree.observe.digest import NUMBERS, PLAIN, UNSET, Marks, show, snapshot
 from looptree.observe.given import given_loop
 from looptree.observe.records import FORGOTTEN, NO_LOOP, OUTSIDE, Predicate, Record, Site, in_order, sites
 from looptree.observe.traced_fields import check_known, is_called, known_fields, own_value
 
 _NAMES_IN_USE: set[str] = set()
+_count_of = operator.attrgetter("count")
 
 
 class BadPredicate(LooptreeError):
@@ -75,6 +77,7 @@ class Trace:
         self._outermost = NO_LOOP
         self._pending: BaseException | None = None  # what ends the run, until it has ended
         self._due = False  # whether the look under way is to raise it
+        self.look: Callable[[str], None] = self._look_at_all
         self._undo: Callable[[], None] | None = None
         self._code_name = ""
         check_known(self._names, loop)
@@ -94,6 +97,7 @@ class Trace:
         self._undo = None
         self._marks.close()
         self._watched = []
+        self.look = self._look_at_all
         for record in self._records.values():
             record.release()
         _NAMES_IN_USE.discard(self._code_name)
@@ -241,14 +245,27 @@ class Trace:
 
     # what the generated code calls
 
-    def look(self, site: str) -> None:
+    def _look_at_all(self, site: str) -> None:
         """Compare the traced fields with the look before; what changed was done at `site`."""
         for record in self._watched:
             value = getattr(record.owner, record.name, UNSET)
-            if value is not record.value or record.needs_marks:
+            if value is not record.seen:
                 self._compare(record, value, site)
         if self._due:
             self.go_on()
+
+    def _look_at_one(self, record: Record) -> Callable[[str], None]:
+        """The same where one field is traced, in half the time."""
+        owner, name, compare = record.owner, record.name, self._compare
+
+        def look(site: str) -> None:
+            value = getattr(owner, name, UNSET)
+            if value is not record.seen:
+                compare(record, value, site)
+                if self._due:
+                    self.go_on()
+
+        return look
 
     def note(self, site: str) -> None:
         """`look` where nothing may be raised, because something else is on its way."""
@@ -297,7 +314,7 @@ class Trace:
         """Record a field's value if it is another one than at the look before."""
         if type(value) in PLAIN and record.is_plain:
             old = record.value
-            record.value = value
+            record.value = record.seen = value
             if (value == old and type(value) is type(old)) or (value != value and old != old):
                 return
         else:
@@ -314,10 +331,10 @@ class Trace:
                 return
         self._number += 1
         shown = record.shown
-        record.shown = new = value if type(value) is float else snapshot(value)
+        record.shown = new = value if type(value) in NUMBERS else snapshot(value)
         if len(record.entries) == self._keep:
             record.drop_first()
-        counts = [loop.count for loop in self._loops]
+        counts = tuple(map(_count_of, self._loops))
         record.entries.append((self._number, counts, self._sites[site], self._outermost, shown, new))
         if record.stop_if is not None and value is not UNSET:
             self._judge(record.stop_if, record.change(record.entries[-1]), value)
@@ -358,6 +375,7 @@ class Trace:
                 record.watch(owner, self._marks)
             watched.append(record)
         self._watched = watched
+        self.look = self._look_at_one(watched[0]) if len(watched) == 1 else self._look_at_all
 
 
 def _plural(number: int, word: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looptree import Callback, Cancel, Loop, Trace
+from looptree import Callback, Cancel, Loop, Profile, Trace
 from looptree.core.errors import BadSetting, NoSuchField, NotALoop
 from looptree.observe.changes import Change
 from looptree.observe.digest import UNSET, Summary
@@ -912,6 +912,19 @@ def test_traces_nest():
     assert loop.code == before
     assert len(outer["loss"]) == 4
     assert inner["loss"] == outer["loss"][:2]
+
+
+def test_a_trace_nests_with_a_profile_either_way():
+    loop = learner()
+    before = loop.code
+    with Trace(loop, "loss") as outer, Profile(loop) as inner:
+        loop.run(times=1)
+    assert loop.code == before
+    with Profile(loop) as around, Trace(loop, stop_if={"loss": lambda loss: loss < 1 / 3}) as within:
+        loop.run(times=2)
+    assert loop.code == before
+    assert len(outer["loss"]) == 2 and inner["learner.update.on_loss"].calls == 2
+    assert within.hit.new == 1 / 4 and around["learner.update.on_loss"].calls == 2
 
 
 def test_a_loop_called_trace_is_not_in_the_way():

@@ -7,13 +7,16 @@ nearest ancestor that has it.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from looptree.core.bytecode import Path, accesses
 from looptree.core.hook import function_code
-from looptree.core.names import code_place, short_path
+from looptree.core.names import short_path
 from looptree.core.node import (
     Forward,
     Node,
@@ -50,16 +53,33 @@ class Scope:
         self.bound_loops = bound_loops  # by the id of a callback, the loops whose hooks its own stand among
         self._fields: dict[int, frozenset[str]] = {}
         self._class_fields: dict[type, frozenset[str]] = {}
-        mentioned: set[str] = set()
+        self._own_values: dict[tuple[int, str], Any] = {}
+        self.mentioned = frozenset(self._mentioned())
+
+    def _mentioned(self) -> Iterator[str]:
+        """Names of what may become a field in ways that are not followed: attributes that somebody sets on something,
+        functions that are given a loop included, and names in strings, those in fields included."""
+        functions: dict[CodeType, Callable[..., Any]] = {}
         for cls in {type(node) for node in self.nodes}:
             for function in methods(cls).values():
-                found = accesses(function_code(function))
-                mentioned |= found.stored | found.strings
-        self.mentioned = frozenset(mentioned)  # set somehow by somebody, or named in a string
+                _gather_called(function, functions)
+        for code in functions:
+            yield from accesses(code).stored
+            yield from accesses(code).strings
+        for node in self.nodes:
+            for name in self.class_fields(type(node)):
+                yield from _strings_in(self.own_value(node, name))
 
     def has_field(self, node: Node, name: str) -> bool:
         """Whether a loop or callback itself has a field: as an attribute, written by its methods, or declared."""
-        return name in self.class_fields(type(node)) or own_value(node, name) is not _MISSING
+        return name in self.class_fields(type(node)) or self.own_value(node, name) is not _MISSING
+
+    def own_value(self, node: Node, name: str) -> Any:
+        """An attribute that is a node's own; kept, since fields are asked for again and again."""
+        key = (id(node), name)
+        if key not in self._own_values:
+            self._own_values[key] = own_value(node, name)
+        return self._own_values[key]
 
     def class_fields(self, cls: type) -> frozenset[str]:
         """The fields that a class declares or that its methods write."""
@@ -86,13 +106,24 @@ def own_value(node: Node, name: str) -> Any:
             if isinstance(value, Forward):
                 break
             return value
+    else:
+        return getattr(node, name, _MISSING)
+    above = list(ancestry(node))[1:]
+    if any(_is_computed(type(ancestor), name) for ancestor in above):
+        return _MISSING
     value = getattr(node, name, _MISSING)
-    above = getattr(node.parent, name, _MISSING) if node.parent is not None else _MISSING
-    return _MISSING if value is above or (value is not _MISSING and _names_an_ancestor(node, value)) else value
+    is_above = value is _MISSING or any(value is ancestor for ancestor in above)
+    return _MISSING if is_above or (above and value is getattr(above[0], name, _MISSING)) else value
 
 
-def _names_an_ancestor(node: Node, value: Any) -> bool:
-    return isinstance(value, Node) and any(value is ancestor for ancestor in ancestry(node))
+def _is_computed(cls: type, name: str) -> bool:
+    """Whether a class answers for a name with a method, property or the like."""
+    value = _class_attribute(cls, name)
+    return hasattr(type(value), "__get__") and not isinstance(value, Forward)
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
 
 
 def function_accesses(scope: Scope, node: Node, name: str, function: Callable[..., Any]) -> list[Access]:
@@ -132,13 +163,21 @@ def _last_name(
 ) -> Iterator[Access]:
     if led_to(scope, base, (name,)) or name.startswith("__"):
         return
-    value = next((vars(cls)[name] for cls in type(base).__mro__ if name in vars(cls)), None)
-    function = method_function(value)
+    owner = scope.owner(base, name) if kind == "read" else base
+    holder = type(owner or base)
+    value = _class_attribute(holder, name)
+    function = _accessor(value) if kind == "write" else method_function(value)
+    if isinstance(value, staticmethod | classmethod):
+        return
     if function is None:
-        owner = scope.owner(base, name) if kind == "read" else base
         yield Access(kind, base, name, owner, place)
-    elif any(name in vars(cls) for cls in own_classes(type(base))):
-        yield from _follow(scope, base, name, function, seen)
+    elif any(name in vars(cls) for cls in own_classes(holder)):
+        yield from _follow(scope, owner or base, name, function, seen)
+
+
+def _accessor(value: Any) -> Callable[..., Any] | None:
+    """The function that an assignment calls: a property's setter."""
+    return value.fset if isinstance(value, property) else None
 
 
 def _super_method(cls: type, caller: Any, name: str) -> Callable[..., Any] | None:
@@ -169,7 +208,7 @@ def _neighbours(scope: Scope, node: Node, name: str) -> list[Node]:
     if name == "root":
         return [list(ancestry(node))[-1]]
     for each in ancestry(node):
-        value = own_value(each, name)
+        value = scope.own_value(each, name)
         if isinstance(value, Node):
             return [value]
         if each is not node and is_called(each, name):
@@ -179,11 +218,36 @@ def _neighbours(scope: Scope, node: Node, name: str) -> list[Node]:
     return []
 
 
-def children(node: Node) -> list[Node]:
-    """The inner loops and callbacks of a loop; a callback has none."""
-    return [*getattr(node, "inner_loops", ()), *getattr(node, "cbs", ())]
+def _gather_called(function: Callable[..., Any], gathered: dict[CodeType, Callable[..., Any]]) -> None:
+    """Add a function, and those that it gives a loop to, as far as they are written in Python."""
+    plain = inspect.unwrap(function)
+    if not isinstance(plain, FunctionType) or plain.__code__ in gathered:
+        return
+    gathered[plain.__code__] = plain
+    for name in accesses(plain.__code__).handed_to:
+        called = _named(plain, name)
+        if isinstance(called, type):
+            called = None if issubclass(called, Node) else _class_attribute(called, "__init__")
+        if callable(called):
+            _gather_called(called, gathered)
 
 
-def method_place(function: Callable[..., Any]) -> str:
-    """`file:line` of a method."""
-    return code_place(function_code(function))
+def _named(function: FunctionType, dotted: str) -> Any:
+    """What a dotted name means in a function, if it leads there through modules and classes; else None."""
+    name, *names = dotted.split(".")
+    value = function.__globals__.get(name)
+    for free, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if free == name:
+            with contextlib.suppress(ValueError):  # of a name that nothing was assigned to yet
+                value = cell.cell_contents
+    for each in names:
+        value = vars(value).get(each) if isinstance(value, ModuleType | type) else None
+    return value
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    """The names in a string, or in the strings of a container: `"agent.epsilon"` has two."""
+    if isinstance(value, str):
+        yield from value.split(".")
+    elif isinstance(value, list | tuple | set | dict):
+        yield from (name for member in value if isinstance(member, str) for name in member.split("."))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dis
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 
@@ -19,8 +19,10 @@ Symbol = frozenset[Path]
 
 _OTHER: Symbol = frozenset()
 _SELF: Symbol = frozenset({()})
-# No names of attributes, so never paths from self: the global `super`, and what calling it gives.
-_SUPER: Symbol = frozenset({("<super>",)})
+# These begin with what is no name of an attribute, so they are never paths from self: what a global name leads to, the
+# global `super` among them, and what calling that gives.
+_GLOBAL = "<global>"
+_SUPER: Symbol = frozenset({(_GLOBAL, "super")})
 _SUPER_OBJECT: Symbol = frozenset({("<super()>",)})
 
 # A name that is moved along in a loop (`node = node.parent`) would have ever longer paths, and one that is moved along
@@ -44,13 +46,18 @@ _NOTHING_FOLLOWS = frozenset(
 
 @dataclass(frozen=True)
 class Accesses:
-    """What a function does with `self`: paths read and written with their lines, and methods it calls by super()."""
+    """What a function does with `self`: paths read and written with their lines, and methods it calls by super().
+
+    The rest is for those who ask only which fields may exist: strings, names of attributes written to any object, and
+    the functions and classes that are called with `self`, or with what a path leads to, as dotted names.
+    """
 
     reads: dict[Path, int]
     writes: dict[Path, int]
     supers: frozenset[str]
     strings: frozenset[str]
-    stored: frozenset[str]  # names of attributes written to any object, for those who ask only what may exist
+    stored: frozenset[str]
+    handed_to: frozenset[str]
 
 
 _KNOWN: weakref.WeakKeyDictionary[CodeType, Accesses] = weakref.WeakKeyDictionary()
@@ -60,14 +67,14 @@ def accesses(code: CodeType) -> Accesses:
     """The accesses of a method's code, whose first argument is `self`."""
     if code not in _KNOWN:
         reader = _Reader()
-        if code.co_argcount:
-            reader.follow(code, {code.co_varnames[0]: _SELF})
+        reader.follow(code, {code.co_varnames[0]: _SELF} if code.co_argcount else {})
         _KNOWN[code] = Accesses(
             reader.reads,
             reader.writes,
             frozenset(reader.supers),
             frozenset(_strings(code)),
             frozenset(reader.stored),
+            frozenset(reader.handed_to),
         )
     return _KNOWN[code]
 
@@ -80,6 +87,7 @@ class _Reader:
         self.writes: dict[Path, int] = {}
         self.supers: set[str] = set()
         self.stored: set[str] = set()
+        self.handed_to: set[str] = set()
 
     def follow(self, code: CodeType, known: Mapping[str, Symbol]) -> None:
         frame = _Frame(self, known)
@@ -92,15 +100,21 @@ class _Reader:
         if owner == _SUPER_OBJECT:
             self.supers.add(name)
             return _OTHER
-        paths = [(*path, name) for path in _from_self(owner)]
-        for path in paths:
-            self.reads.setdefault(path, line)
-        return frozenset(paths) if len(paths) <= _MOST_PATHS else _OTHER
+        for path in _from_self(owner):
+            self.reads.setdefault((*path, name), line)
+        return frozenset((*path, name) for path in owner) if len(owner) <= _MOST_PATHS else _OTHER
 
     def write(self, owner: Symbol, name: str, line: int) -> None:
         self.stored.add(name)
         for path in _from_self(owner):
             self.writes.setdefault((*path, name), line)
+
+    def call(self, called: Symbol, given: Iterable[Symbol]) -> Symbol:
+        if called == _SUPER:
+            return _SUPER_OBJECT
+        if any(_from_self(symbol) for symbol in given):
+            self.handed_to |= {".".join(path[1:]) for path in called if path[0:1] == (_GLOBAL,)}
+        return _OTHER
 
 
 @dataclass
@@ -205,11 +219,17 @@ class _Frame:
         self.load(instruction.argval)
 
     do_load_fast_check = do_load_fast_borrow = do_load_fast
-    do_load_deref = do_load_closure = do_load_classderef = do_load_fast
+    do_load_closure = do_load_fast
+
+    def do_load_deref(self, instruction: dis.Instruction) -> None:
+        unknown = frozenset({(_GLOBAL, instruction.argval)})  # of a function around this one
+        self.push(self.state.known.get(instruction.argval) or unknown)
+
+    do_load_classderef = do_load_deref
 
     def do_load_from_dict_or_deref(self, instruction: dis.Instruction) -> None:
         self.pop()
-        self.load(instruction.argval)
+        self.do_load_deref(instruction)
 
     def do_load_fast_and_clear(self, instruction: dis.Instruction) -> None:
         self.load(instruction.argval)
@@ -281,15 +301,22 @@ class _Frame:
     # super(): the global, and the call of it; from 3.12 on one instruction with the attribute
 
     def do_load_global(self, instruction: dis.Instruction) -> None:
-        self.state.shift(dis.stack_effect(instruction.opcode, instruction.arg))
-        if instruction.argval == "super":
-            self.state.stack[-1] = _SUPER
+        effect = dis.stack_effect(instruction.opcode, instruction.arg)  # 2 where room for a self is made beside it
+        self.push(*([_OTHER] * (effect - 1)), frozenset({(_GLOBAL, instruction.argval)}))
 
     def do_call(self, instruction: dis.Instruction) -> None:
-        taken = (instruction.arg or 0) + 2
-        called = self.state.stack[-taken:][:2]  # the function, and beside it its self or nothing
-        del self.state.stack[-taken:]
-        self.push(_SUPER_OBJECT if _SUPER in called else _OTHER)
+        self.call(instruction.arg or 0)
+
+    def do_call_kw(self, instruction: dis.Instruction) -> None:
+        self.pop()  # the names of the arguments
+        self.call(instruction.arg or 0)
+
+    def call(self, arguments: int) -> None:
+        taken = self.state.stack[-arguments - 2 :]
+        del self.state.stack[-arguments - 2 :]
+        function_and_self = taken[: len(taken) - arguments]
+        called = frozenset[Path]().union(*function_and_self)
+        self.push(self.reader.call(called, taken[len(function_and_self) :]))
 
     def do_load_super_attr(self, instruction: dis.Instruction) -> None:
         pushed = dis.stack_effect(instruction.opcode, instruction.arg) + 3
@@ -299,7 +326,7 @@ class _Frame:
 
 def _from_self(symbol: Symbol) -> list[Path]:
     """The paths of a symbol that begin at self, in a stable order."""
-    return sorted(path for path in symbol if path not in _SUPER | _SUPER_OBJECT) if symbol else []
+    return sorted(path for path in symbol if not (path and path[0].startswith("<")))
 
 
 def _joined(mine: Mapping[str, Symbol], others: Mapping[str, Symbol]) -> dict[str, Symbol]:

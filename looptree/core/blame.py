@@ -83,6 +83,13 @@ def _events_at(frame: FrameType, line: int) -> list[str]:
     return around[around.index(event) :] if event in around else [event, *around]
 
 
+def event_left(error: BaseException) -> str | None:
+    """The event in which the loop was that an exception is leaving."""
+    entry = error.__traceback__
+    compiled = generated(entry.tb_frame.f_code) if entry is not None else None
+    return compiled.event_at(entry.tb_lineno) if compiled is not None and entry is not None else None
+
+
 def left_loops(error: BaseException) -> list[Any]:
     """The loops whose functions an exception has left so far, from the outermost in."""
     frames = [entry.tb_frame for entry in entries(error.__traceback__)]

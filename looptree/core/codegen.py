@@ -17,7 +17,7 @@ from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePla
 from looptree.core.watch import Watcher
 
 HELPERS = ("enter", "items", "leaves", "finish", "changed", "resume", "repull", "Cancel")
-_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "problem", "enumerate"})
+_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "problem", "failed", "hooks"})
 _COMMENT_COLUMN = 60
 
 
@@ -107,23 +107,24 @@ class _Writer:
     def run(self) -> list[str]:
         """All passes of one run."""
         frame = self.plan.run
-        halt = ["return resume"] if not self.pulled else ["yield from repull"]
-        after_change = [f"    {halt[0]}({self.loop}, passes)", *(["    return"] if self.pulled else [])]
+        yielded = [f"{self.loop}.count += 1", f"yield {self.loop}.{self.plan.produces}"]
+        go_on = "yield from repull" if self.pulled else "return resume"
         body = [
             "if passes is None:",
             *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = items({self.loop})"]),
-            f"for {self.loop}.index, {self.loop}.item in passes:",
+            f"for {self.loop}.index, {self.loop}.count, {self.loop}.item in passes:",
             *indented(self.one_pass()),
-            *indented([f"{self.loop}.count += 1"]),
-            *indented([f"yield {self.loop}.{self.plan.produces}"] if self.pulled else []),
+            *indented(yielded if self.pulled else []),
             *indented(
                 [
                     f"if {self.loop}._pending:",
                     f"    if changed({self.loop}):",
-                    *indented(after_change),
+                    f"        {go_on}({self.loop}, passes)",
+                    *(["        return"] if self.pulled else []),
                     "    break",
                 ]
             ),
+            f"{self.loop}.count = {self.loop}._first + {self.loop}.index + 1",
             *self.steps(frame.on),
             *self.steps(frame.after),
         ]
@@ -194,7 +195,8 @@ class _Writer:
     def level(self, names: tuple[str, ...], body: list[str], frame: EventPlan) -> list[str]:
         """The one `try` of a level: what it does, then how an exception leaves it, then what is always done."""
         named = ", ".join(f'"{name}"' for name in names)
-        caught, error = ("BaseException", "error") if frame.failed or frame.finally_ else ("Cancel", "cancel")
+        hooked = frame.failed or frame.finally_ or "run" in names
+        caught, error = ("BaseException", "error") if hooked else ("Cancel", "cancel")
         failed = ", failed=failed" if frame.failed else ""
         lines = [
             "try:",

@@ -605,7 +605,7 @@ class Loop(_LoopFields):
         return copy.deepcopy(self)  # a shallow copy would share inner loops, and a loop stands in one place
 
 
-def _bind_and_go(loop: Loop, passes: Iterator[tuple[int, Any]] | None = None) -> None:
+def _bind_and_go(loop: Loop, passes: Iterator[tuple[int, int, Any]] | None = None) -> None:
     """Stands for the passes of a loop that is not bound."""
     loop._bound()
     loop._go(passes)

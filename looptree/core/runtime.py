@@ -8,10 +8,11 @@ The generated code is plain `for` and `try`. It calls these helpers where a run 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from looptree.core.blame import blame, broke_off, hook_label, running_events
+from looptree.core.blame import blame, broke_off, event_left, hook_label, running_events
 from looptree.core.callback import Callback
 from looptree.core.ended import in_words, settle
 from looptree.core.errors import UnknownEvent, listed, nearest
@@ -32,16 +33,18 @@ def enter(loop: Any) -> None:
     loop._first = loop.count
 
 
-def items(loop: Any) -> Iterator[tuple[int, Any]]:
-    """What this run goes over, numbered: the loop's `items()`, at most `times` of them."""
+def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
+    """What this run goes over: the loop's `items()`, at most `times` of them, with the numbers of the passes in this
+    run and in the loop's life."""
+    found: Iterable[Any] = ()
     if loop._stopped is not None:
         loop._ended = ("stopped", *loop._stopped)
-        return enumerate(())
-    times = loop._run_times if loop._run_times is not None else loop.times
-    found = loop.items()
-    if times is not None and times != float("inf"):
-        found = itertools.islice(found, times)
-    return enumerate(found)
+    else:
+        times = loop._run_times if loop._run_times is not None else loop.times
+        found = loop.items()
+        if times not in (None, math.inf) and loop._goes_over_own_items():
+            found = itertools.islice(found, times)
+    return zip(itertools.count(), itertools.count(loop.count), found, strict=False)
 
 
 def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Handed] = ()) -> bool:
@@ -52,6 +55,8 @@ def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Hande
     if (loop._handed_on and "run" in events) or broke_off(error):
         return False  # newer code has seen to the end of this run, or a consumer wants no more: no failure
     _out_of_phases(loop, events)
+    if "run" in events and event_left(error) == "run":
+        loop.count = loop._first + loop.index + 1  # raised between passes: all that began are done
     unknown = _unknown_event(error) if isinstance(error, Cancel) else None
     if isinstance(error, Cancel) and unknown is None:
         return _cancelled(loop, error, events)
@@ -104,7 +109,7 @@ def changed(loop: Any) -> bool:
     return True
 
 
-def resume(loop: Any, passes: Iterator[tuple[int, Any]]) -> None:
+def resume(loop: Any, passes: Iterator[tuple[int, int, Any]]) -> None:
     """Go on with the passes that are left in the code made after a change.
 
     Code that is replaced again while it runs here returns at once, so that no number of changes nests deeper.
@@ -122,7 +127,7 @@ def resume(loop: Any, passes: Iterator[tuple[int, Any]]) -> None:
         loop._handed_on = True
 
 
-def repull(loop: Any, passes: Iterator[tuple[int, Any]]) -> Generator[Any, None, None]:
+def repull(loop: Any, passes: Iterator[tuple[int, int, Any]]) -> Generator[Any, None, None]:
     """As `resume`, for a loop that is pulled."""
     if loop._resuming:
         loop._handed_on = True

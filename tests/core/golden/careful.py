@@ -5,7 +5,7 @@ def careful(careful, passes=None):
             enter(careful)
             careful.before_run()                            # tests/core/golden_trees.py:51
             passes = items(careful)
-        for careful.index, careful.item in passes:
+        for careful.index, careful.count, careful.item in passes:
             try:
                 careful.before_pass()                       # tests/core/golden_trees.py:57
                 careful.phase = "train"
@@ -34,11 +34,11 @@ def careful(careful, passes=None):
                 failed = [careful.failed_pass]              # tests/core/golden_trees.py:60
                 if not leaves(careful, error, "pass", failed=failed):
                     raise
-            careful.count += 1
             if careful._pending:
                 if changed(careful):
                     return resume(careful, passes)
                 break
+        careful.count = careful._first + careful.index + 1
     except BaseException as error:
         if not leaves(careful, error, "run"):
             raise

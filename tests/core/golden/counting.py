@@ -4,17 +4,17 @@ def counting(counting, passes=None):
         if passes is None:
             enter(counting)
             passes = items(counting)
-        for counting.index, counting.item in passes:
+        for counting.index, counting.count, counting.item in passes:
             try:
                 counting.on_step()                          # tests/core/golden_trees.py:9
             except Cancel as cancel:
                 if not leaves(counting, cancel, "step", "pass"):
                     raise
-            counting.count += 1
             if counting._pending:
                 if changed(counting):
                     return resume(counting, passes)
                 break
-    except Cancel as cancel:
-        if not leaves(counting, cancel, "run"):
+        counting.count = counting._first + counting.index + 1
+    except BaseException as error:
+        if not leaves(counting, error, "run"):
             raise

@@ -4,7 +4,7 @@ def counting(counting, other, passes=None):
         if passes is None:
             enter(counting)
             passes = items(counting)
-        for counting.index, counting.item in passes:
+        for counting.index, counting.count, counting.item in passes:
             try:
                 if (counting.count + 1) % 3 == 0:
                     other.on_step()                         # tests/core/golden_trees.py:105, instead of Counting.on_step
@@ -13,11 +13,11 @@ def counting(counting, other, passes=None):
             except Cancel as cancel:
                 if not leaves(counting, cancel, "step", "pass"):
                     raise
-            counting.count += 1
             if counting._pending:
                 if changed(counting):
                     return resume(counting, passes)
                 break
-    except Cancel as cancel:
-        if not leaves(counting, cancel, "run"):
+        counting.count = counting._first + counting.index + 1
+    except BaseException as error:
+        if not leaves(counting, error, "run"):
             raise

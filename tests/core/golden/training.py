@@ -4,7 +4,7 @@ def training(training, batches, recorder, passes=None):
         if passes is None:
             enter(training)
             passes = items(training)
-        for training.index, training.item in passes:
+        for training.index, training.count, training.item in passes:
             try:
                 training.phase = "train"
                 try:
@@ -40,15 +40,15 @@ def training(training, batches, recorder, passes=None):
             except Cancel as cancel:
                 if not leaves(training, cancel, "pass"):
                     raise
-            training.count += 1
             if training._pending:
                 if changed(training):
                     return resume(training, passes)
                 break
+        training.count = training._first + training.index + 1
         recorder.loop = training
         recorder.after_run()                                # tests/core/golden_trees.py:98
-    except Cancel as cancel:
-        if not leaves(training, cancel, "run"):
+    except BaseException as error:
+        if not leaves(training, error, "run"):
             raise
 
 
@@ -58,7 +58,7 @@ def batches(batches, clip, recorder, passes=None):
         if passes is None:
             enter(batches)
             passes = items(batches)
-        for batches.index, batches.item in passes:
+        for batches.index, batches.count, batches.item in passes:
             try:
                 batches.before_batch()                      # tests/core/golden_trees.py:21
                 clip.before_batch()                         # tests/core/golden_trees.py:82
@@ -75,11 +75,11 @@ def batches(batches, clip, recorder, passes=None):
                 hooks = [batches.phase in ("train", "valid") and recorder.finally_batch]  # tests/core/golden_trees.py:95
                 if problem := finish(batches, "batch", "pass", hooks=hooks):
                     raise problem                           # by recorder.finally_batch
-            batches.count += 1
             if batches._pending:
                 if changed(batches):
                     return resume(batches, passes)
                 break
-    except Cancel as cancel:
-        if not leaves(batches, cancel, "run"):
+        batches.count = batches._first + batches.index + 1
+    except BaseException as error:
+        if not leaves(batches, error, "run"):
             raise

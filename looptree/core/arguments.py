@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -56,8 +57,12 @@ def checked_name(name: str) -> str:
 
 def checked_times(times: Any) -> int | float:
     """A number of passes, or `math.inf`."""
-    whole = isinstance(times, int) and not isinstance(times, bool) and times >= 0
-    if not whole and times != math.inf:
+    if times == math.inf:
+        return math.inf
+    try:
+        number = operator.index(times)
+    except TypeError:
+        number = -1
+    if number < 0 or isinstance(times, bool):
         raise BadSetting(f"times={times!r}: a number of passes fits (0, 1, 2...), or math.inf for a loop without end.")
-    number: int | float = times
     return number

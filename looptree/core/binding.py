@@ -96,14 +96,21 @@ class _Binder:
         if not names or names[0] in PARAMETERS or wrong or isinstance(placed.hook.function, staticmethod):
             self.findings.append(findings.takes_more(placed, names, wrong))
             return
+        function = inspect.unwrap(placed.hook.function)
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            self.findings.append(findings.would_not_run(placed))
+            return
         self.check_settings(placed)
         if placed.hook.moment == "on" and placed.hook.event in RESERVED_EVENTS:
             self.findings.append(findings.on_reserved(placed))
 
     def check_settings(self, placed: Placed) -> None:
-        """The defaults of `_order`, `_every` and `_replace`."""
+        """The defaults of the special parameters."""
         hook = placed.hook
         wrong: list[tuple[str, str, str, str]] = []
+        names = hook.phase if isinstance(hook.phase, tuple) else (hook.phase,)
+        if hook.phase is not None and not (names and all(isinstance(name, str) and name for name in names)):
+            wrong.append(("_phase", _shown(hook.phase), "a phase's name, or a tuple of names", "_phase='train'"))
         if not _is_number(hook.order):
             wrong.append(("_order", _shown(hook.order), "a number", "_order=-1"))
         if not _is_number(hook.every) or hook.every != int(hook.every) or hook.every < 1:

@@ -95,7 +95,7 @@ def left_loops(error: BaseException) -> list[Any]:
     frames = [entry.tb_frame for entry in entries(error.__traceback__)]
     found: list[tuple[FrameType, Compiled | None]] = [(frame, generated(frame.f_code)) for frame in frames]
     loops = [compiled.loop_of(frame.f_code.co_name) for frame, compiled in found if compiled is not None]
-    return [loop for loop in loops if loop is not None]
+    return list({id(loop): loop for loop in loops if loop is not None}.values())
 
 
 def broke_off(error: BaseException) -> bool:

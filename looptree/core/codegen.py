@@ -17,7 +17,10 @@ from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePla
 from looptree.core.watch import Watcher
 
 HELPERS = ("enter", "items", "leaves", "finish", "changed", "resume", "repull", "Cancel")
-_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "passes", "error", "cancel", "problem", "failed", "hooks"})
+_LOCALS = ("passes", "error", "cancel", "problem", "failed", "hooks")
+_TAKEN = frozenset(
+    {*HELPERS, *keyword.kwlist, "BaseException", "passes", "error", "cancel", "problem", "failed", "hooks"}
+)
 _COMMENT_COLUMN = 60
 
 
@@ -108,22 +111,17 @@ class _Writer:
         """All passes of one run."""
         frame = self.plan.run
         yielded = [f"{self.loop}.count += 1", f"yield {self.loop}.{self.plan.produces}"]
-        go_on = "yield from repull" if self.pulled else "return resume"
+        go_on = ["yield from repull", "return"] if self.pulled else ["return resume"]
+        resumed = [f"if changed({self.loop}):", f"    {go_on[0]}({self.loop}, passes)", *indented(go_on[1:])]
+        asked = [f"if {self.loop}._pending:", *indented(resumed)]  # by before_run or items()
         body = [
             "if passes is None:",
             *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = items({self.loop})"]),
+            *(indented(asked) if frame.before or self.plan.own_items else []),
             f"for {self.loop}.index, {self.loop}.count, {self.loop}.item in passes:",
             *indented(self.one_pass()),
             *indented(yielded if self.pulled else []),
-            *indented(
-                [
-                    f"if {self.loop}._pending:",
-                    f"    if changed({self.loop}):",
-                    f"        {go_on}({self.loop}, passes)",
-                    *(["        return"] if self.pulled else []),
-                    "    break",
-                ]
-            ),
+            *indented([f"if {self.loop}._pending:", *indented(resumed), "    break"]),
             f"{self.loop}.count = {self.loop}._first + {self.loop}.index + 1",
             *self.steps(frame.on),
             *self.steps(frame.after),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from looptree.core.accesses import Access
 from looptree.core.errors import listed, nearest
-from looptree.core.hook import PARAMETERS
+from looptree.core.hook import MOMENTS, PARAMETERS
 from looptree.core.names import class_place
 from looptree.core.node import ancestry, known_names
+from looptree.core.phase import as_phases
 from looptree.core.sites import Placed, Site
 
 
@@ -38,23 +40,24 @@ class Finding:
 
 def cycle(loop: Any) -> Finding:
     """A loop that is, further down, an inner loop of itself."""
+    holder = next(each for each in loop._loops() if any(inner is loop for inner in each.inner_loops))
     return Finding(
         "cycle",
         class_place(type(loop)),
         f"{type(loop).__name__} {loop.name!r} is an inner loop of itself, further down.",
         "A tree has no cycles.",
-        f"{loop.parent.name}.remove_loop({loop.name})",
+        f"{holder.name}.remove_loop({loop.name})",
     )
 
 
 def two_places(node: Any) -> Finding:
     """One loop or callback in two places."""
-    cls = type(node).__name__
+    instead = "; one loop may be called on several hooks of one parent" if hasattr(node, "call_on") else ""
     return Finding(
         "two places",
         class_place(type(node)),
-        f"The same {cls} {node.name!r} stands in two places of the tree.",
-        "Each place needs an object of its own; one loop may be called on several hooks of one parent instead.",
+        f"The same {type(node).__name__} {node.name!r} stands in two places.",
+        f"Each place needs an object of its own{instead}.",
         f"copy.deepcopy({node.name})",
     )
 
@@ -64,15 +67,16 @@ def two_places(node: Any) -> Finding:
 
 def takes_more(placed: Placed, names: Sequence[str], wrong: Sequence[str]) -> Finding:
     """A hook whose parameters are not self and the four special ones."""
-    close = nearest(wrong[0], PARAMETERS) if wrong else None
-    kept = ["self", *(f"{name}=..." for name in names if name in PARAMETERS)]
+    parameters = inspect.signature(placed.hook.function).parameters
+    shown = [str(parameters[name].replace(annotation=inspect.Parameter.empty)) for name in names]
+    meant = {name: close for name in wrong if (close := nearest(name, PARAMETERS)) is not None}
     return Finding(
         "signature",
         placed.place,
-        f"{placed.label} takes ({', '.join(names)}).",
+        f"{placed.label} takes ({', '.join(shown)}).",
         f"A hook takes self and nothing else but {', '.join(PARAMETERS)}, each with a default."
-        + (f" Nearest to {wrong[0]!r} is {close!r}." if close else ""),
-        f"def {placed.hook.name}({', '.join(kept)}):",
+        + "".join(f" Nearest to {name!r} is {close!r}." for name, close in meant.items()),
+        _definition(placed, **{close: _default(parameters[name]) for name, close in meant.items()}),
     )
 
 
@@ -82,19 +86,21 @@ def bad_setting(placed: Placed, name: str, value: str, fits: str, write: str) ->
         "signature",
         placed.place,
         f"{placed.label} has {name}={value}.",
-        f"What fits {name} is {fits}.",
-        f"def {placed.hook.name}({', '.join(['self', *([write] if write else [])])}):",
+        f"What fits {name} is {fits.rstrip('.')}.",
+        _definition(placed, **{name: write.partition("=")[2] or None}),
     )
 
 
 def on_reserved(placed: Placed) -> Finding:
     """An `on_` hook of an event that frames others."""
+    event = str(placed.hook.event)
+    framed = {"run": "all passes of a run", "pass": "all of a pass", "phase": "all events of a phase"}[event]
     return Finding(
         "reserved event",
         placed.place,
-        f"{placed.label} stands on what {placed.hook.event!r} frames.",
-        f"{placed.hook.event!r} has before_, after_, failed_ and finally_ hooks only.",
-        f"def before_{placed.hook.event}(self):",
+        f"{placed.label} has no place, for what {event!r} frames, {framed}, is its on_.",
+        f"{event!r} has before_, after_, failed_ and finally_ hooks.",
+        _definition(placed, f"before_{event}"),
     )
 
 
@@ -107,7 +113,7 @@ def placed_nowhere(inner: Any, site: Site) -> Finding:
     return Finding(
         "placed nowhere",
         class_place(type(inner)),
-        f"{type(inner).__name__} {inner.name!r} is an inner loop of {site.cls}, called on none of its hooks.",
+        f"{type(inner).__name__} {inner.name!r} is an inner loop of {site.cls} without call_on, so nothing calls it.",
         _events_of(site),
         f"{type(inner).__name__}(call_on={example!r})",
     )
@@ -115,28 +121,35 @@ def placed_nowhere(inner: Any, site: Site) -> Finding:
 
 def unknown_call_on(inner: Any, site: Site, name: str) -> Finding:
     """An inner loop called on an event that its parent does not have."""
-    possible = [f"{moment}_{event}" for event in site.all_events for moment in ("before", "on", "after")]
-    close = nearest(name, possible) or possible[0]
+    possible = [f"{moment}_{event}" for event in site.all_events for moment in MOMENTS]
+    close = nearest(name, possible)
+    fallback = f"on_{site.all_events[0]}" if site.events else "on_pass"
+    fitting = dict.fromkeys(
+        each if each in possible else nearest(each, possible) or fallback for each in inner.call_names()
+    )
+    call_on = next(iter(fitting)) if len(fitting) == 1 else tuple(fitting)
     return Finding(
         "unknown call_on",
         class_place(type(inner)),
-        f"{type(inner).__name__} {inner.name!r} is called on {name!r}, which {site.cls} does not have.",
-        f"{_events_of(site)} Nearest is {close!r}.",
-        f"{type(inner).__name__}(call_on={close!r})",
+        f"{type(inner).__name__} {inner.name!r} is called on {name!r}, which is no moment of an event of {site.cls}.",
+        _events_of(site) + (f" Nearest is {close!r}." if close else ""),
+        f"{type(inner).__name__}(call_on={call_on!r})",
     )
 
 
 def unknown_event(placed: Placed, site: Site, subtree: Sequence[Site]) -> Finding:
     """A callback's hook for an event that no loop has where it is plugged in."""
-    events = dict.fromkeys(event for each in subtree for event in each.all_events)
-    possible = [f"{placed.hook.moment}_{event}" for event in events]
-    close = nearest(placed.hook.name, possible) or possible[0]
+    event = str(placed.hook.event)
+    possible = list(dict.fromkeys(event for each in subtree for event in each.all_events))
+    close = nearest(event, possible)
+    which = "where no loop has the" if len(subtree) > 1 else "which has no"
+    fits = f"Nearest is {close!r}." if close else f"The events there are {listed(possible)}."
     return Finding(
         "unknown event",
         placed.place,
-        f"{placed.label} is plugged into {site.cls}, where no loop has the event {placed.hook.event!r}.",
-        f"Nearest is {close!r}.",
-        f"def {close}(self):",
+        f"{placed.label} is plugged into {site.cls}, {which} event {event!r}.",
+        fits,
+        _definition(placed, f"{placed.hook.moment}_{close or possible[0]}"),
     )
 
 
@@ -144,13 +157,14 @@ def replaces_nothing(placed: Placed, site: Site, subtree: Sequence[Site]) -> Fin
     """A replacing hook where no loop has a hook of its name."""
     names = list(dict.fromkeys(own.hook.name for each in subtree for own in each.own))
     close = nearest(placed.hook.name, names)
+    below = "or of a loop below, and none has one" if len(subtree) > 1 else "which has none"
     fits = f"Nearest is {close!r}." if close else f"The hooks there are {listed(names)}." if names else ""
     return Finding(
         "unknown event",
         placed.place,
-        f"{placed.label} would replace a hook of {site.cls} or a loop below, and none has one of that name.",
-        fits or "No loop there has hooks.",
-        f"def {close or (names or [placed.hook.name])[0]}(self, _replace=True):",
+        f"{placed.label} would replace a hook of {site.cls}, {below} of that name.",
+        fits or "There are no hooks to replace.",
+        _definition(placed, close or names[0]) if names else _definition(placed, "before_pass", _replace=None),
     )
 
 
@@ -161,7 +175,7 @@ def two_replacers(own: Placed, first: Placed, second: Placed) -> Finding:
         second.place,
         f"{first.label} ({first.place}) and {second.label} both replace {own.label}.",
         "One hook can be replaced once.",
-        f"{second.owner.parent.name}.remove_cb({second.owner.name})",
+        f"{second.owner.parent.path}.remove_cb({second.owner.path})",
     )
 
 
@@ -169,18 +183,26 @@ def unknown_phase(placed: Placed, root: Any, there: Sequence[str]) -> Finding:
     """A `_phase` none of whose names exists where the hook stands."""
     hook = placed.hook
     names = hook.phase if isinstance(hook.phase, tuple) else (str(hook.phase),)
+    loop = placed.owner if hasattr(placed.owner, "inner_loops") else placed.owner.parent
+    framed = [phase.name for phase in as_phases(loop.phases)] if hook.event in ("run", "pass") else []
+    close = next(filter(None, (nearest(name, there or framed) for name in names)), None)
+    hint = f" Nearest is {close!r}." if close else ""
     if there:
-        close = nearest(names[0], there) or there[0]
-        fits = f"The phases there are {listed(there)}. Nearest is {close!r}."
-        write = f"def {hook.name}(self, _phase={close!r}):"
-    elif hook.event == "pass":
-        fits = "A pass frames all the phases of its loop, and no loop above has phases."
-        write = f"def {hook.moment}_phase(self, _phase={hook.phase!r}):"
+        fits = f"The phases there are {listed(there)}.{hint}"
+        write = _definition(placed, _phase=repr(close or there[0]))
+    elif framed:
+        fits = f"A {hook.event} frames all phases of its loop, which are {listed(framed)}.{hint}"
+        write = _definition(placed, f"{hook.moment}_phase", _phase=repr(close or framed[0]))
     else:
         fits = "Neither that loop nor one above it has phases."
         write = f"{type(root).__name__}(phases={names!r})"
-    given = f"{placed.label} runs in phase {hook.phase!r}, which does not exist there."
-    return Finding("unknown phase", placed.place, given, fits, write)
+    return Finding(
+        "unknown phase",
+        placed.place,
+        f"{placed.label} runs in phase {' or '.join(map(repr, names))}, which does not exist there.",
+        fits,
+        write,
+    )
 
 
 # fields
@@ -188,13 +210,12 @@ def unknown_phase(placed: Placed, root: Any, there: Sequence[str]) -> Finding:
 
 def shadowed_field(placed: Placed, access: Access, ancestor: Any, declaring: type) -> Finding:
     """An assignment to a name that an ancestor declares."""
-    owner = type(placed.owner).__name__
     return Finding(
         "shadowed field",
         access.place,
-        f"{placed.label} sets {access.name!r} on {placed.owner.name}, but {declaring.__name__} declares it"
-        f" ({class_place(declaring)}) and would not see the change.",
-        f"Name the loop that the field belongs to, or declare {access.name!r} on {owner} too.",
+        f"{placed.label} sets {access.name!r} on {placed.owner.name!r}, but {declaring.__name__}"
+        f" ({class_place(declaring)}) declares it for {ancestor.name!r}, which would not see the change.",
+        f"Name the loop that the field belongs to, or declare {access.name!r} in {type(placed.owner).__name__} too.",
         f"self.{ancestor.name}.{access.name} = ...",
         "warning",
     )
@@ -207,10 +228,12 @@ def unknown_field(placed: Placed, access: Access) -> Finding:
     return Finding(
         "unknown field",
         access.place,
-        f"{placed.label} reads {access.name!r}, which nobody writes or declares on"
-        f" {_either(node.name for node in asked)}.",
-        f"Nearest is {close!r}." if close else "A field is set by a hook or in __init__, or declared on the class.",
-        f"self.{close}" if close else f"class {type(access.base).__name__}: {access.name}: float",
+        f"{placed.label} reads {access.name!r}, which nobody sets or declares on"
+        f" {' or '.join(repr(node.name) for node in asked)}.",
+        f"Nearest is {close!r}." if close else "A field is set by a hook or in __init__, or declared in the class.",
+        f"{_from_self(placed.owner, access.base)}.{close}"
+        if close
+        else f"self.{access.name} = ...  # in {type(access.base).__name__}.__init__",
         "warning",
     )
 
@@ -221,5 +244,23 @@ def _events_of(site: Site) -> str:
     return f"The events of {site.cls} are {listed(site.events)}."
 
 
-def _either(names: Iterable[str]) -> str:
-    return " or ".join(names)
+def _definition(placed: Placed, name: str | None = None, **changes: str | None) -> str:
+    """The first line of a hook as its signature has it, with another name, other defaults or (None) without some."""
+    parameters = inspect.signature(placed.hook.function).parameters
+    settings = {each: _default(parameters[each]) for each in PARAMETERS if each in parameters} | changes
+    written = [f"{each}={default}" for each, default in settings.items() if default is not None]
+    return f"def {name or placed.hook.name}({', '.join(['self', *written])}):"
+
+
+def _default(parameter: inspect.Parameter) -> str | None:
+    return None if parameter.default is inspect.Parameter.empty else repr(parameter.default)
+
+
+def _from_self(node: Any, other: Any) -> str:
+    """How a hook of `node` names another node of its tree."""
+    above = list(ancestry(node))
+    names: list[str] = []
+    while other is not None and not any(other is each for each in above):
+        names.insert(0, other.name)
+        other = other.parent
+    return ".".join(["self", *([other.name] if other is not None and other is not node else []), *names])

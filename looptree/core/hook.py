@@ -89,11 +89,12 @@ def phase_fits(phase: PhaseFilter, current_phase: str | None) -> bool:
 
 
 def as_filter(phase: Any) -> PhaseFilter:
-    """A `_phase` as it may be written (a name, or several in a tuple or list) in its one form."""
-    if phase is None or isinstance(phase, str):
-        return phase
-    names = tuple(phase)
-    return names[0] if len(names) == 1 else names
+    """A `_phase` as it may be written (a name, or several in a tuple or list) in its one form; binding refuses what
+    is neither."""
+    if not isinstance(phase, tuple | list):
+        filtered: PhaseFilter = phase
+        return filtered
+    return phase[0] if len(phase) == 1 else tuple(phase)
 
 
 def function_code(function: Callable[..., Any]) -> CodeType:

@@ -182,10 +182,7 @@ class Loop(_LoopFields):
 
     def items(self) -> Iterable[Any]:
         """What a run goes over: by default `range(times)`."""
-        times = self._run_times if self._run_times is not None else self.times
-        if times == math.inf:
-            return itertools.count()
-        return range(1 if times is None else int(times))
+        return itertools.count() if self.planned == math.inf else range(int(self.planned or 0))
 
     def switch_phase(self, phase: str) -> None:
         """The hook that opens each phase; override it to put a model in eval mode there, say."""
@@ -383,10 +380,13 @@ class Loop(_LoopFields):
             self._ended = "left", "", ""
         settle(error, "failed", in_words(error))
 
-    def stop(self, reason: str = "") -> None:
-        """Finish the pass that is running, then end; so do the inner loops that are running. May be called from a hook,
-        from the consumer of a pulled loop, or from a signal handler."""
-        label = caller()
+    def stop(self, reason: str = "", *, by: str | None = None) -> None:
+        """Finish the pass that is running, then end; so do the inner loops that are running.
+
+        May be called from a hook, from the consumer of a pulled loop, or from a signal handler. `ended` names the
+        hook that called, or what `by` says instead.
+        """
+        label = by if by is not None else caller()
         for loop in self._loops():
             loop._stopped = label, reason
             loop._pending = True
@@ -402,6 +402,12 @@ class Loop(_LoopFields):
         if not isinstance(self.error, Exception):
             raise CannotRecover(f"{type(self.error).__name__} goes on always; {self.path} cannot recover from it.")
         self._recovering = True
+
+    @property
+    def planned(self) -> int | float | None:
+        """The most passes of this run or, between runs, of the next; None where `items()` alone decides."""
+        times = self._run_times if self._run_times is not None else self.times
+        return 1 if times is None and not self._goes_over_own_items() else times
 
     @property
     def ended(self) -> str:

@@ -40,10 +40,9 @@ def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
     if loop._stopped is not None:
         loop._ended = ("stopped", *loop._stopped)
     else:
-        times = loop._run_times if loop._run_times is not None else loop.times
         found = loop.items()
-        if times not in (None, math.inf) and loop._goes_over_own_items():
-            found = itertools.islice(found, times)
+        if loop.planned not in (None, math.inf) and loop._goes_over_own_items():
+            found = itertools.islice(found, loop.planned)
     return zip(itertools.count(), itertools.count(loop.count), found, strict=False)
 
 

@@ -974,3 +974,11 @@ def test_a_finalizer_that_fails_when_the_consumer_breaks_off_is_heard():
     with pytest.raises(ValueError) as caught:
         puller.close()
     assert caught.value is error
+
+
+def test_cancel_of_an_event_that_is_not_running_can_be_recovered_by_the_same_loop():
+    acts = {"outer.before_go": raising(Cancel("nowhere")), "outer.failed_phase": lambda loop: loop.recover()}
+    tree = Tree("loops", acts)
+    tree.outer.run()
+    assert tree.outer.count == 2
+    assert tree.outer.ended == "ran all 2 items"

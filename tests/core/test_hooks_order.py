@@ -703,3 +703,30 @@ def test_a_callbacks_hook_with_any_other_parameter_does_not_bind_even_with_a_def
 
     with pytest.raises(BindingError, match="factor"):
         Step(cbs=Wants()).run()
+
+
+def test_a_phase_that_is_no_name_is_a_finding():
+    for wrong in (3, (), ("train", 4), ""):
+
+        class Wrong(Loop):
+            phases = ("train",)
+
+            def on_step(self, _phase=wrong):
+                pass
+
+        with pytest.raises(BindingError, match="_phase"):
+            Wrong().run()
+
+
+def test_a_hook_that_a_call_would_not_run_is_a_finding():
+    class Generates(Loop):
+        def on_step(self):
+            yield 1
+
+    class Awaits(Loop):
+        async def on_step(self):
+            pass
+
+    for wrong in (Generates, Awaits):
+        with pytest.raises(BindingError, match=r"Generates|Awaits.on_step is a generator or coroutine"):
+            wrong().run()

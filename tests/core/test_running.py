@@ -1525,3 +1525,26 @@ def test_callbacks_bring_state_of_their_own():
     fresh = Step(cbs=Best())
     fresh.load_state_dict(state)
     assert (fresh.count, fresh.cbs[0].best) == (2, 3.0)
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_callback_added_before_the_first_pass_takes_effect_in_it(pulled):
+    log = []
+    Late = hooked(Callback, "Late", ["after_step", "after_do"], logger(log))
+
+    class Adding(Loop):
+        def before_run(self):
+            self.add_cb(Late())
+
+        def on_step(self):
+            log.append(f"pass {self.index}")
+
+        def on_do(self):
+            pass
+
+    loop = Adding(times=2)
+    if pulled:
+        list(loop)
+    else:
+        loop.run()
+    assert log == ["pass 0", "Late.after_step", "Late.after_do", "pass 1", "Late.after_step", "Late.after_do"]

@@ -5,6 +5,9 @@ def careful(careful, passes=None):
             enter(careful)
             careful.before_run()                            # tests/core/golden_trees.py:51
             passes = items(careful)
+            if careful._pending:
+                if changed(careful):
+                    return resume(careful, passes)
         for careful.index, careful.count, careful.item in passes:
             try:
                 careful.before_pass()                       # tests/core/golden_trees.py:57

@@ -58,6 +58,9 @@ def batches(batches, clip, recorder, passes=None):
         if passes is None:
             enter(batches)
             passes = items(batches)
+            if batches._pending:
+                if changed(batches):
+                    return resume(batches, passes)
         for batches.index, batches.count, batches.item in passes:
             try:
                 batches.before_batch()                      # tests/core/golden_trees.py:21

@@ -1,0 +1,74 @@
+"""Runs what a Markdown page shows: its Python blocks, one after the other, and the output written below each.
+
+A ```text block below a ```python block is what the Python prints; ```text times is the same with times in it, which are
+compared without their figures. The blocks of a page share one namespace, and stand in it at the lines where they stand
+on the page, so that the page's name and lines appear in what looptree prints. `LOOPTREE_SHOWN=write` writes the output
+anew instead of comparing it.
+"""
+
+import contextlib
+import io
+import linecache
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TIME = re.compile(r"[-\d.,]+ ?(ns|µs|ms|s|%)(?=\s|$)")
+
+
+@dataclass
+class Shown:
+    """Some Python, the line where it begins, and the output that the page says it has."""
+
+    code: str
+    line: int
+    output: str | None
+    place: tuple[int, int]  # of the output in the page
+    times: bool
+
+
+def shown_in(text):
+    """The Python blocks of a page."""
+    found = []
+    for match in _BLOCK.finditer(text):
+        language, info, body = match.groups()
+        if language == "python":
+            line = text.count("\n", 0, match.start(3)) + 1
+            found.append(Shown(body, line, None, (0, 0), False))
+        elif language == "text" and found and found[-1].output is None:
+            found[-1].output, found[-1].place = body, match.span(3)
+            found[-1].times = "times" in info
+    return found
+
+
+def run_page(path, name):
+    """Run a page, and compare or rewrite what it shows."""
+    page = Path(path)
+    text = page.read_text()
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace = {"__name__": "__main__"}
+    printed = []
+    for block in shown_in(text):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile("\n" * (block.line - 1) + block.code, name, "exec"), namespace)
+        if block.output is None:
+            assert not output.getvalue(), f"{name}:{block.line} prints, and the page does not show it"
+        else:
+            printed.append((block, output.getvalue()))
+    if os.environ.get("LOOPTREE_SHOWN") == "write":
+        for block, output in reversed(printed):
+            start, end = block.place
+            text = text[:start] + output + text[end:]
+        page.write_text(text)
+    for block, output in printed:
+        assert _comparable(output, block.times) == _comparable(block.output, block.times), f"{name}:{block.line}"
+
+
+def _comparable(output, times):
+    lines = [line.rstrip() for line in output.rstrip().splitlines()]
+    if not times:
+        return lines
+    return [re.sub(r"[ ─]+", " ", _TIME.sub("#", line)).strip() for line in lines]

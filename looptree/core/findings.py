@@ -80,13 +80,25 @@ def takes_more(placed: Placed, names: Sequence[str], wrong: Sequence[str]) -> Fi
     )
 
 
+def would_not_run(placed: Placed) -> Finding:
+    """A hook that is a generator or a coroutine, so that calling it runs none of its lines."""
+    coroutine = inspect.iscoroutinefunction(inspect.unwrap(placed.hook.function))
+    return Finding(
+        "signature",
+        placed.place,
+        f"{placed.label} is a {'coroutine' if coroutine else 'generator'}, of which a call runs not a line.",
+        f"A hook is a plain function, {'without async and await' if coroutine else 'without yield'}.",
+        _definition(placed),
+    )
+
+
 def bad_setting(placed: Placed, name: str, value: str, fits: str, write: str) -> Finding:
     """A special parameter whose default does not fit."""
     return Finding(
         "signature",
         placed.place,
         f"{placed.label} has {name}={value}.",
-        f"What fits {name} is {fits.rstrip('.')}.",
+        f"What fits {name} is {fits}" + ("" if fits.endswith(".") else "."),
         _definition(placed, **{name: write.partition("=")[2] or None}),
     )
 
@@ -94,11 +106,11 @@ def bad_setting(placed: Placed, name: str, value: str, fits: str, write: str) ->
 def on_reserved(placed: Placed) -> Finding:
     """An `on_` hook of an event that frames others."""
     event = str(placed.hook.event)
-    framed = {"run": "all passes of a run", "pass": "all of a pass", "phase": "all events of a phase"}[event]
+    framed = {"run": "all passes of the loop", "pass": "all of a pass", "phase": "all events of a phase"}[event]
     return Finding(
         "reserved event",
         placed.place,
-        f"{placed.label} has no place, for what {event!r} frames, {framed}, is its on_.",
+        f"{placed.label} has no place: between its before_ and after_ hooks, {event!r} runs {framed}.",
         f"{event!r} has before_, after_, failed_ and finally_ hooks.",
         _definition(placed, f"before_{event}"),
     )

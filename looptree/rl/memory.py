@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.errors import EmptyMemory
+from looptree.rl.observations import Observations, StackedObservations, WholeObservations
 from looptree.rl.seeding import numpy_generator
 from looptree.rl.state import generator_from, generator_state
 from looptree.rl.transition import Transition
@@ -29,9 +31,13 @@ class Batch(NamedTuple):
 class ReplayBuffer:
     """The newest `capacity` transitions, first in, first out (Lin 1992; Mnih et al. 2015).
 
-    The real rows of each step are written side by side. Observations of floating point are kept as float32,
-    others as they are. Of the two ways in which an episode ends only `terminated` ends a value: a truncated
-    row keeps its true next observation, from whose value a learner goes on.
+    The real rows of each step are written side by side. Observations of floating point are kept as float32, others as
+    they are. Of the two ways in which an episode ends only `terminated` ends a value: a truncated row keeps its true
+    next observation, from whose value a learner goes on.
+
+    Each observation is kept once. The observation of a row stands in the slot of the row's number, and `next_slots`
+    says for each row where its next observation stands: in the slot of the row that goes on from there, or, where none
+    does (at the end of an episode, and at each environment's latest row), in one of the slots past the last row.
     """
 
     def __init__(
@@ -40,98 +46,210 @@ class ReplayBuffer:
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
         seed: np.random.SeedSequence,
+        *,
+        stacked_frames: bool = False,
     ) -> None:
-        """`capacity` is in transitions; the spaces are those of a single environment.
+        """`capacity` is in transitions; the spaces are those of a single environment. With `stacked_frames`,
+        observations are stacks of frames along their first axis, and each frame is kept once.
 
         Raises `BadSetting` where the capacity is below 1.
         """
         if capacity < 1:
             raise BadSetting(f"A replay buffer of capacity {capacity} holds nothing; 1 or more would fit.")
         self.capacity = capacity
-        self.size = 0  # the rows that hold something
-        self.position = 0  # the row to be written next
-        self.newest = 0  # how many rows the latest step wrote
+        self.added = 0  # transitions in the buffer's life
         self.generator = numpy_generator(seed)
-        observation, observation_dtype = _layout(observation_space)
         action, action_dtype = _layout(action_space)
-        self.columns: dict[str, Tensor] = {
-            "observation": torch.zeros((capacity, *observation), dtype=observation_dtype),
-            "action": torch.zeros((capacity, *action), dtype=action_dtype),
-            "reward": torch.zeros(capacity),
-            "terminated": torch.zeros(capacity),
-            "truncated": torch.zeros(capacity),
-            "next_observation": torch.zeros((capacity, *observation), dtype=observation_dtype),
-        }
+        self._set(
+            {
+                "action": torch.zeros((capacity, *action), dtype=action_dtype),
+                "reward": torch.zeros(capacity),
+                "terminated": torch.zeros(capacity),
+            },
+            torch.zeros(capacity, dtype=torch.int32),
+        )
+        ends = capacity // 16 + 16
+        kind = StackedObservations if stacked_frames else WholeObservations
+        self.observations: Observations = kind(capacity + ends, *_layout(observation_space))
+        self._free = list(range(capacity + ends - 1, capacity - 1, -1))  # slots past the rows that hold nothing
+        self._latest_rows = np.zeros(0, np.int64)  # (envs,) the row that is to be gone on from, -1 for none
+        self._latest_slots = np.zeros(0, np.int64)  # (envs,) where the next observation of that row stands
+
+    def _set(self, columns: dict[str, Tensor], next_slots: Tensor) -> None:
+        self.columns = columns
+        self.next_slots = next_slots
+        # The same memory, which NumPy writes faster than torch.
+        self._arrays: dict[str, NDArray[Any]] = {name: column.numpy() for name, column in columns.items()}
+        self._next_slots: NDArray[np.int32] = next_slots.numpy()
 
     def __len__(self) -> int:
         """The number of transitions that can be drawn."""
-        return self.size
+        return min(self.added, self.capacity)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that everything takes."""
+        columns = sum(array.nbytes for array in self._arrays.values())
+        return columns + self._next_slots.nbytes + self.observations.nbytes
 
     def add(self, transition: Transition) -> None:
         """Store the real rows of one step, over the oldest ones where the buffer is full."""
-        real = transition.real
-        count = int(np.count_nonzero(real))
+        envs = np.flatnonzero(transition.real)
+        count = len(envs)
         if count == 0:
             return
-        start, stop = self.position, self.position + count
-        rows: Any = slice(start, stop) if stop <= self.capacity else np.arange(start, stop) % self.capacity
-        for name, column in self.columns.items():
-            values = getattr(transition, name)
-            column.numpy()[rows] = values if count == len(real) else values[real]
-        self.position = stop % self.capacity
-        self.size = min(self.size + count, self.capacity)
-        self.newest = count
+        if len(transition.real) != len(self._latest_rows):
+            self._begin(len(transition.real))
+        if count < len(transition.real):
+            transition = Transition._make(values[envs] for values in transition)
+        rows = np.arange(self.added, self.added + count) % self.capacity
+        slots = self._place(envs, rows, transition.observation)
+        self._arrays["action"][rows] = transition.action
+        self._arrays["reward"][rows] = transition.reward
+        self._arrays["terminated"][rows] = transition.terminated
+        self._next_slots[rows] = slots
+        self.observations.write_next(slots, transition.next_observation, rows)
+        self._latest_rows[envs] = np.where(transition.terminated | transition.truncated, -1, rows)
+        self.added += count
 
-    def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions, each drawn uniformly from all that are stored, with replacement.
+    def _place(self, envs: NDArray[np.int64], rows: NDArray[np.int64], observation: NDArray[Any]) -> NDArray[np.int64]:
+        """Put observations `(n, *shape)` into new rows `(n,)`, and give the slots `(n,)` for those that follow."""
+        latest, slots = self._latest_rows[envs], self._latest_slots[envs]
+        # A source that began new episodes without ending the old ones does not go on from where it was.
+        goes_on = (latest >= 0) & self.observations.hold(slots, observation)
+        everywhere = goes_on.all()
+        self._next_slots[latest if everywhere else latest[goes_on]] = rows if everywhere else rows[goes_on]
+        if self.added + len(rows) > self.capacity:
+            self._clear(rows)
+        if everywhere:
+            self.observations.copy(rows, slots)
+        else:
+            self.observations.copy(rows[goes_on], slots[goes_on])
+            begins = ~goes_on
+            self.observations.write(rows[begins], observation[begins])
+            slots[begins] = [self._free_slot() for _ in range(np.count_nonzero(begins))]
+            self._latest_slots[envs] = slots
+        return slots
+
+    def _begin(self, num_envs: int) -> None:
+        """From now on there are that many environments."""
+        if num_envs > self.capacity:
+            raise BadSetting(
+                f"A replay buffer of capacity {self.capacity} is too small for steps of {num_envs} environments; "
+                f"{num_envs} or more would fit."
+            )
+        self._latest_rows = np.full(num_envs, -1)
+        self._latest_slots = np.zeros(num_envs, np.int64)
+
+    def _free_slot(self) -> int:
+        """A slot past the rows that holds nothing."""
+        if not self._free:
+            slots = len(self.observations)
+            grown = slots + (slots - self.capacity) // 2
+            self.observations.grow(grown)
+            self._free.extend(range(grown - 1, slots - 1, -1))
+        return self._free.pop()
+
+    def _clear(self, rows: NDArray[np.int64]) -> None:
+        """Free the slots past the rows that were needed for rows that are now written over."""
+        old = rows[: len(rows)] if self.added >= self.capacity else rows[self.capacity - self.added :]
+        slots = self._next_slots[old]
+        ends = slots[slots >= self.capacity].astype(np.int64)
+        if len(ends):
+            self.observations.release(ends)
+            self._free.extend(ends.tolist())
+
+    def draw(self, batch_size: int) -> Tensor:
+        """Rows `(batch_size,)`, each drawn uniformly from all that are stored, with replacement.
 
         Raises `EmptyMemory` where nothing is stored.
         """
-        if self.size == 0:
+        if self.added == 0:
             raise EmptyMemory("The replay buffer is empty; add transitions before a batch is drawn.")
-        rows = torch.from_numpy(self.generator.integers(0, self.size, batch_size))
-        columns = self.columns
-        return Batch(*[columns[name].index_select(0, rows) for name in Batch._fields])
+        return torch.from_numpy(self.generator.integers(0, len(self), batch_size))
+
+    def read(self, rows: Tensor) -> Batch:
+        """The transitions in rows `(batch,)`."""
+        columns, observations = self.columns, self.observations
+        return Batch(
+            observations.read(rows),
+            columns["action"].index_select(0, rows),
+            columns["reward"].index_select(0, rows),
+            columns["terminated"].index_select(0, rows),
+            observations.read(self.next_slots.index_select(0, rows)),
+        )
+
+    def sample(self, batch_size: int) -> Batch:
+        """`batch_size` transitions, drawn by `draw`."""
+        return self.read(self.draw(batch_size))
 
     def cut_episodes(self) -> None:
-        """Mark the rows of the latest step as truncated: their episodes do not go on in what is stored
-        next."""
-        rows = np.arange(self.position - self.newest, self.position) % self.capacity
-        running = self.columns["terminated"].numpy()[rows] == 0
-        self.columns["truncated"].numpy()[rows[running]] = 1.0
+        """The episodes under way do not go on in what is stored next: they count as truncated."""
+        self._latest_rows[:] = -1
 
     def state_dict(self) -> dict[str, Any]:
         """The stored rows, where the next one goes, and the state of the random generator."""
+        size = len(self)
         return {
             "capacity": self.capacity,
-            "position": self.position,
-            "newest": self.newest,
-            "columns": {name: column[: self.size].numpy().copy() for name, column in self.columns.items()},
+            "added": self.added,
+            "columns": {name: array[:size].copy() for name, array in self._arrays.items()},
+            "next_slots": self._next_slots[:size].copy(),
+            "observation_shape": self.observations.shape,
+            "observations": self.observations.state_dict(self._used_slots()),
+            "slots": len(self.observations),
+            "free": np.array(self._free, np.int64),
+            "latest_rows": self._latest_rows.copy(),
+            "latest_slots": self._latest_slots.copy(),
             "generator": generator_state(self.generator),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave.
 
-        Raises `StateMismatch` where the state is of a buffer of another capacity or other columns.
+        Raises `StateMismatch` where the state is of a buffer of another capacity or for other spaces.
         """
         if state["capacity"] != self.capacity:
             raise StateMismatch(
                 f"The state is of a replay buffer of capacity {state['capacity']}, this one's is "
                 f"{self.capacity}; make it with the capacity of the run that was saved."
             )
-        for name, column in self.columns.items():
-            saved = state["columns"][name]
-            if saved.shape[1:] != tuple(column.shape[1:]):
-                raise StateMismatch(
-                    f"The state keeps {name!r} in shape {saved.shape[1:]} a row, this replay buffer in "
-                    f"{tuple(column.shape[1:])}; make it for the spaces of the run that was saved."
-                )
-            self.size = len(saved)
-            column[: self.size] = torch.from_numpy(saved)
-        self.position = state["position"]
-        self.newest = state["newest"]
+        shapes = {name: values.shape[1:] for name, values in state["columns"].items()}
+        self._check_shape("observation", tuple(state["observation_shape"]), self.observations.shape)
+        for name, array in self._arrays.items():
+            self._check_shape(name, shapes[name], array.shape[1:])
+        self.added = state["added"]
+        size = len(self)
+        for name, array in self._arrays.items():
+            array[:size] = state["columns"][name]
+        self._next_slots[:size] = state["next_slots"]
+        if state["slots"] > len(self.observations):
+            self.observations.grow(state["slots"])
+        self._free = state["free"].tolist()
+        self.observations.load_state_dict(state["observations"], self._used_slots())
+        self._latest_rows = state["latest_rows"].copy()
+        self._latest_slots = state["latest_slots"].copy()
         self.generator = generator_from(state["generator"])
+
+    def _used_slots(self) -> NDArray[np.int64]:
+        """The slots that hold something."""
+        ends = np.setdiff1d(np.arange(self.capacity, len(self.observations)), self._free)
+        return np.concatenate([np.arange(len(self)), ends])
+
+    def _check_shape(self, name: str, given: tuple[int, ...], fits: tuple[int, ...]) -> None:
+        if given != fits:
+            raise StateMismatch(
+                f"The state keeps {name!r} in shape {given} a row, this replay buffer in {fits}; "
+                f"make it for the spaces of the run that was saved."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copied on their own, the arrays would be other memory than the tensors, and only one of them be written.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_arrays", "_next_slots")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._set(self.columns, self.next_slots)
 
 
 def _layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], torch.dtype]:

@@ -1,13 +1,20 @@
+import copy
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.errors import EmptyMemory
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.seeding import stream
 from looptree.rl.transition import Transition
+from tests.rl.episodes import STACKS, made_up, stacks
+from tests.rl.plain import assert_plain
 
 TWO_NUMBERS = gymnasium.spaces.Box(-1e6, 1e6, (2,), np.float64)
 BUTTONS = gymnasium.spaces.Discrete(10)
@@ -102,15 +109,6 @@ def test_the_seed_decides_what_is_drawn():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_cutting_the_episodes_marks_the_rows_of_the_latest_step():
-    memory = buffer(4)
-    memory.add(step(0, 1))
-    memory.add(step(2, 3, 4, terminated=[False, True, False]))
-    memory.cut_episodes()
-    assert stored(memory) == [40, 10, 20, 30]
-    assert memory.columns["truncated"].tolist() == [1, 0, 1, 0]
-
-
 def test_a_loaded_buffer_goes_on_as_the_saved_one():
     memory = buffer(5)
     for number in range(7):
@@ -134,6 +132,135 @@ def test_a_saved_state_does_not_change_any_more():
     assert state["columns"]["reward"].tolist() == [10]
 
 
+# --- every observation once ---------------------------------------------------------------------------------
+
+
+def assert_holds(memory, kept):
+    """The memory's rows are the transitions of a plain list, of which it keeps the newest."""
+    assert len(memory) == min(len(kept), memory.capacity)
+    newest = range(len(kept) - len(memory), len(kept))
+    rows = torch.tensor([number % memory.capacity for number in newest])
+    batch = memory.read(rows)
+    for number, row in zip(newest, zip(*batch, strict=True), strict=True):
+        observation, action, reward, terminated, next_observation = kept[number]
+        np.testing.assert_array_equal(row[0], observation)
+        np.testing.assert_array_equal(row[4], next_observation)
+        assert [float(each) for each in row[1:4]] == [action, reward, terminated]
+
+
+def check(memory, script):
+    kept = []
+    for transition in script.transitions:
+        memory.add(transition)
+        kept += script.rows(transition)
+        assert_holds(memory, kept)
+
+
+@settings(max_examples=40, deadline=None)
+@given(made_up(), st.integers(0, 30))
+def test_rows_are_those_of_a_plain_list(script, spare):
+    check(ReplayBuffer(script.num_envs + spare, TWO_NUMBERS, BUTTONS, stream(0)), script)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stacks(made_up()), st.integers(0, 30))
+def test_stacks_of_frames_are_those_of_a_plain_list(script, spare):
+    memory = ReplayBuffer(script.num_envs + spare, STACKS, BUTTONS, stream(0), stacked_frames=True)
+    check(memory, script)
+    kept = memory.observations.state_dict(memory._used_slots())["frames"]
+    assert len(kept) <= 1 + len(memory) + 4 * script.num_envs + 4 * script.cuts  # of 4 in each of twice as many slots
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.booleans().flatmap(lambda stacked: stacks(made_up()) if stacked else made_up()), st.data())
+def test_saved_at_any_time_it_goes_on_the_same(script, data):
+    stacked = script.space is STACKS
+
+    def fresh():
+        capacity = script.num_envs + 5
+        return ReplayBuffer(capacity, script.space, BUTTONS, stream(0), stacked_frames=stacked)
+
+    memory = fresh()
+    stop = data.draw(st.integers(0, len(script.transitions)))
+    for transition in script.transitions[:stop]:
+        memory.add(transition)
+    loaded = fresh()
+    state = memory.state_dict()
+    assert_plain(state)
+    loaded.load_state_dict(state)
+    others = [loaded, copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))]
+    for each in (memory, *others):
+        for transition in script.transitions[stop:]:
+            each.add(transition)
+    if len(memory):
+        expected = memory.sample(50)
+        for other in others:
+            assert all(torch.equal(*pair) for pair in zip(expected, other.sample(50), strict=True))
+
+
+def test_observations_without_end_are_stored_once_and_the_last_of_episodes_too():
+    memory = buffer(6)
+    for number in range(4):
+        memory.add(step(number, terminated=[number == 1]))
+    # 0 to 3 stand in the rows' own slots; what follows 1 (the end of its episode) and 3 (the newest) stands elsewhere
+    assert memory.next_slots[:4].tolist() == [1, 6, 3, 7]
+
+
+def test_a_source_that_begins_anew_without_an_end_cuts_the_episode():
+    memory = buffer(6)
+    memory.add(step(0))
+    memory.add(step(5))
+    assert memory.read(torch.tensor([0])).next_observation.tolist() == [[1.0, -1.0]]
+    assert memory.next_slots[0] >= 6
+
+
+def test_cut_episodes_do_not_go_on():
+    memory = buffer(6)
+    memory.add(step(0, 10))
+    memory.cut_episodes()
+    memory.add(step(1, 11))
+    batch = memory.read(torch.tensor([0, 1]))
+    assert batch.next_observation.tolist() == [[1.0, -1.0], [11.0, -11.0]]
+    assert batch.terminated.tolist() == [0.0, 0.0]
+    assert (memory.next_slots[:2] >= 6).all()
+
+
+def test_a_million_transitions_of_cartpole_in_60_megabytes():
+    space = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
+    memory = ReplayBuffer(1_000_000, space, gymnasium.spaces.Discrete(2), stream(0))
+    envs, steps = 2_000, 600
+    generator = np.random.default_rng(0)
+    no = np.zeros(envs, np.bool_)
+    observation = generator.random((envs, 4), np.float32)
+    for number in range(steps):
+        following = generator.random((envs, 4), np.float32)
+        ends = generator.random(envs) < 1 / 20  # as long as the episodes of a random policy
+        memory.add(Transition(observation, ends * 1, ends * 1.0 + number, ends, no, following, ~no))
+        observation = np.where(ends[:, None], generator.random((envs, 4), np.float32), following)
+    assert len(memory) == 1_000_000
+    assert memory.nbytes < 60e6
+
+
+def test_a_hundred_thousand_stacks_of_frames_in_a_gigabyte():
+    space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    memory = ReplayBuffer(100_000, space, gymnasium.spaces.Discrete(6), stream(0), stacked_frames=True)
+    assert memory.nbytes < 1e9
+    # Smaller, and full: what one transition takes does not grow with the number of episodes that it is from.
+    memory = ReplayBuffer(500, space, gymnasium.spaces.Discrete(6), stream(0), stacked_frames=True)
+    empty = memory.nbytes
+    generator = np.random.default_rng(0)
+    no, yes = np.array([False]), np.array([True])
+    for number in range(1_200):
+        if number % 50 == 0:
+            stack = np.repeat(generator.integers(0, 256, (1, 84, 84), np.uint8), 4, 0)
+        following = np.concatenate([stack[1:], generator.integers(0, 256, (1, 84, 84), np.uint8)])
+        ends = yes if number % 50 == 49 else no
+        memory.add(Transition(stack[None], no * 1, no * 1.0, ends, no, following[None], yes))
+        stack = following
+    assert len(memory) == 500
+    assert memory.nbytes == empty < 500 * 10_000
+
+
 def test_errors_say_what_would_fit():
     with pytest.raises(BadSetting) as error:
         buffer(0)
@@ -153,6 +280,11 @@ def test_errors_say_what_would_fit():
     assert str(error.value) == (
         "The state keeps 'observation' in shape (2,) a row, this replay buffer in (5,); "
         "make it for the spaces of the run that was saved."
+    )
+    with pytest.raises(BadSetting) as error:
+        buffer(2).add(step(1, 2, 3))
+    assert str(error.value) == (
+        "A replay buffer of capacity 2 is too small for steps of 3 environments; 3 or more would fit."
     )
     with pytest.raises(BadSetting) as error:
         ReplayBuffer(2, gymnasium.spaces.Text(3), BUTTONS, stream(0))

@@ -11,7 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c const
 
 # The CPU build calls itself 2.13.0+cpu on Linux; asking for that name never brings CUDA.
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)$(if $(filter Linux,$(shell uname -s)),+cpu)
-TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+# Where the package index has no CPU build: make TORCH_INDEX=... with one that has.
+TORCH_INDEX :=
 
 .PHONY: demo test bench
 .DELETE_ON_ERROR:
@@ -37,10 +38,10 @@ $(BIN)/python:
 	    || { echo "Python has no venv here: run 'sudo apt-get install python3-venv', then make again."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# torch goes in first, so that nothing installed later gets to choose its build. Where no CPU
-# build is at hand under that name, it comes from torch's own index.
+# torch goes in first, so that nothing installed later gets to choose its build.
 .venv/.has-torch: constraints.txt | $(BIN)/python
-	$(PIP) "$(TORCH)" || $(PIP) --index-url $(TORCH_CPU_INDEX) "$(TORCH)"
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)" \
+	    || { echo "No index here has torch's CPU build: run make TORCH_INDEX=<the one that pytorch.org names for CPU>."; exit 1; }
 	@touch $@
 
 .venv/.has-%: pyproject.toml constraints.txt .venv/.has-torch

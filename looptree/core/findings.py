@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any
 
 from looptree.core.accesses import Access
 from looptree.core.errors import listed, nearest
-from looptree.core.hook import MOMENTS, PARAMETERS
+from looptree.core.hook import MOMENTS, PARAMETERS, RESERVED_EVENTS
 from looptree.core.names import class_place
 from looptree.core.node import ancestry, known_names
 from looptree.core.phase import as_phases
@@ -68,8 +69,9 @@ def two_places(node: Any) -> Finding:
 def takes_more(placed: Placed, names: Sequence[str], wrong: Sequence[str]) -> Finding:
     """A hook whose parameters are not self and the four special ones."""
     parameters = inspect.signature(placed.hook.function).parameters
-    shown = [str(parameters[name].replace(annotation=inspect.Parameter.empty)) for name in names]
-    meant = {name: close for name in wrong if (close := nearest(name, PARAMETERS)) is not None}
+    shown = [str(parameters[name].replace(annotation=Parameter.empty)) for name in names]
+    single = [name for name in wrong if parameters[name].kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+    meant = {name: close for name in single if (close := nearest(name, PARAMETERS)) is not None}
     return Finding(
         "signature",
         placed.place,
@@ -155,13 +157,15 @@ def unknown_event(placed: Placed, site: Site, subtree: Sequence[Site]) -> Findin
     possible = list(dict.fromkeys(event for each in subtree for event in each.all_events))
     close = nearest(event, possible)
     which = "where no loop has the" if len(subtree) > 1 else "which has no"
-    fits = f"Nearest is {close!r}." if close else f"The events there are {listed(possible)}."
+    fits = f"Nearest is {close!r}." if close else _all("event", "there", possible)
+    instead = close or possible[0]
+    moment = "before" if placed.hook.moment == "on" and instead in RESERVED_EVENTS else placed.hook.moment
     return Finding(
         "unknown event",
         placed.place,
         f"{placed.label} is plugged into {site.cls}, {which} event {event!r}.",
         fits,
-        _definition(placed, f"{placed.hook.moment}_{close or possible[0]}"),
+        _definition(placed, f"{moment}_{instead}"),
     )
 
 
@@ -170,7 +174,7 @@ def replaces_nothing(placed: Placed, site: Site, subtree: Sequence[Site]) -> Fin
     names = list(dict.fromkeys(own.hook.name for each in subtree for own in each.own))
     close = nearest(placed.hook.name, names)
     below = "or of a loop below, and none has one" if len(subtree) > 1 else "which has none"
-    fits = f"Nearest is {close!r}." if close else f"The hooks there are {listed(names)}." if names else ""
+    fits = f"Nearest is {close!r}." if close else _all("hook", "there", names) if names else ""
     return Finding(
         "unknown event",
         placed.place,
@@ -200,7 +204,7 @@ def unknown_phase(placed: Placed, root: Any, there: Sequence[str]) -> Finding:
     close = next(filter(None, (nearest(name, there or framed) for name in names)), None)
     hint = f" Nearest is {close!r}." if close else ""
     if there:
-        fits = f"The phases there are {listed(there)}.{hint}"
+        fits = _all("phase", "there", there) + hint
         write = _definition(placed, _phase=repr(close or there[0]))
     elif framed:
         fits = f"A {hook.event} frames all phases of its loop, which are {listed(framed)}.{hint}"
@@ -253,19 +257,24 @@ def unknown_field(placed: Placed, access: Access) -> Finding:
 def _events_of(site: Site) -> str:
     if not site.events:
         return f"{site.cls} has no events of its own; every loop has 'before_pass', 'on_pass' and 'after_pass'."
-    return f"The events of {site.cls} are {listed(site.events)}."
+    return _all("event", f"of {site.cls}", site.events)
+
+
+def _all(noun: str, where: str, names: Sequence[str]) -> str:
+    """The names of all there are, in a sentence."""
+    return f"The {noun} {where} is {names[0]!r}." if len(names) == 1 else f"The {noun}s {where} are {listed(names)}."
 
 
 def _definition(placed: Placed, name: str | None = None, **changes: str | None) -> str:
     """The first line of a hook as its signature has it, with another name, other defaults or (None) without some."""
     parameters = inspect.signature(placed.hook.function).parameters
-    settings = {each: _default(parameters[each]) for each in PARAMETERS if each in parameters} | changes
+    settings = {each: _default(parameters[each]) for each in parameters if each in PARAMETERS} | changes
     written = [f"{each}={default}" for each, default in settings.items() if default is not None]
     return f"def {name or placed.hook.name}({', '.join(['self', *written])}):"
 
 
-def _default(parameter: inspect.Parameter) -> str | None:
-    return None if parameter.default is inspect.Parameter.empty else repr(parameter.default)
+def _default(parameter: Parameter) -> str | None:
+    return None if parameter.default is Parameter.empty else repr(parameter.default)
 
 
 def _from_self(node: Any, other: Any) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from looptree.core.callback import Callback
 from looptree.core.loop import Loop
+from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.networks import Network
 from looptree.rl.seeding import integer_seed, numpy_generator
 from looptree.rl.state import generator_from, generator_state
@@ -56,6 +57,24 @@ class Agent(Loop):
         self.source.action = self.values.argmax(1)
 
 
+class PolicyAgent(Agent):
+    """Acts by a policy whose parameters a network gives; takes the likeliest action, and draws one only where
+    `Sample` is plugged in."""
+
+    outputs: NDArray[np.float32]  # (envs, outputs): what the policy's distributions are made of
+
+    if TYPE_CHECKING:
+        network: ActorCritic
+
+    def on_forward(self) -> None:
+        """Ask the actor, without autograd."""
+        self.outputs = self.network.predict(self.observation)
+
+    def on_select(self) -> None:
+        """Take the likeliest action in each environment."""
+        self.source.action = self.network.policy.mode(self.outputs)
+
+
 class RandomAgent(Loop):
     """Takes any action of the action space, whatever it observes."""
 
@@ -84,6 +103,30 @@ class RandomAgent(Loop):
         """Take over what `state_dict` gave."""
         super().load_state_dict(state)
         self.action_space.np_random.bit_generator.state = state["generator"]
+
+
+class Sample(Callback):
+    """Draws actions from the agent's policy, in the train phase only."""
+
+    if TYPE_CHECKING:  # read on the loops above
+        source: Any
+        network: ActorCritic
+        outputs: NDArray[np.float32]
+
+    def __init__(self, seed: np.random.SeedSequence) -> None:
+        self.generator = numpy_generator(seed)
+
+    def on_select(self, _phase: str = "train", _replace: bool = True) -> None:
+        """Draw an action for each environment."""
+        self.source.action = self.network.policy.sample(self.outputs, self.generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The random generator."""
+        return {"generator": generator_state(self.generator)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.generator = generator_from(state["generator"])
 
 
 class EpsilonGreedy(Callback):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
-from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.seeding import stream
 from looptree.rl.source import EpisodeSource, Source
@@ -46,7 +46,7 @@ class Learner(Loop):
     best_state: dict[str, NDArray[Any]]  # the parameters of the best evaluation, none before the first
 
     source: Source
-    update: Update
+    update: Any  # an Update, or a loop that holds one
     valid_source: EpisodeSource
 
     def __init__(
@@ -54,18 +54,19 @@ class Learner(Loop):
         env_id: str,
         network: Network,
         source: Source,
-        update: Update,
+        update: Loop,
         valid_source: EpisodeSource,
         cbs: Callbacks | None = None,
         *,
         seed: int,
         total_env_steps: int,
         env_steps_per_pass: int,
-        gradient_steps_per_pass: int,
+        gradient_steps_per_pass: int | None = None,
         learning_starts_env_steps: int = 0,
         passes_per_evaluation: int,
         name: str | None = None,
     ) -> None:
+        """`gradient_steps_per_pass` is None where the update knows by itself how many it makes."""
         self.env_id = env_id
         self.seed = seed
         self.network = network
@@ -104,8 +105,9 @@ class Learner(Loop):
 
     def on_update(self, _phase: str = "train") -> None:
         """Let the update make its gradient steps, none before learning starts."""
-        starts = self.env_steps >= self.learning_starts_env_steps
-        self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
+        if self.gradient_steps_per_pass is not None:
+            starts = self.env_steps >= self.learning_starts_env_steps
+            self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
 
     def after_update(self, _phase: str = "train") -> None:
         """Keep the loss without the graph behind it, with which it could not be copied."""
@@ -129,6 +131,11 @@ class Learner(Loop):
         return self.source.env_steps
 
     @property
+    def gradient_steps(self) -> int:
+        """Made in the learner's life."""
+        return int(self.update.count)
+
+    @property
     def episode_return(self) -> float:
         """The mean return of the last 100 training episodes, exploration included; NaN before the first has
         ended."""
@@ -140,6 +147,10 @@ class Learner(Loop):
         ones."""
         return self.best_state or module_state(self.network)
 
+    def episode_source(self, network: Network, episodes: int, seed: np.random.SeedSequence) -> EpisodeSource:
+        """A source that plays that many episodes of the learner's environment greedily, as `network` says."""
+        return EpisodeSource(self.env_id, episodes, Agent(network), seed=seed)
+
     def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
         """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.
 
@@ -149,7 +160,7 @@ class Learner(Loop):
         network = copy.deepcopy(self.network)
         load_module_state(network, self.kept_state)
         network.eval()
-        source = EpisodeSource(self.env_id, episodes, Agent(network), seed=stream(self.seed, "evaluate"))
+        source = self.episode_source(network, episodes, stream(self.seed, "evaluate"))
         source.run()
         source.close()
         return source.returns
@@ -188,7 +199,7 @@ class Update(Loop):
 
     call_on = "on_update"
 
-    batch: Batch
+    batch: Any  # a named tuple of tensors: what `on_sample` drew
     targets: Tensor
 
     if TYPE_CHECKING:  # read on the learner
@@ -212,7 +223,7 @@ class Update(Loop):
         self.gradient_steps_per_run = 1
         super().__init__(cbs=cbs, name=name)
 
-    def items(self) -> range:
+    def items(self) -> Sequence[Any]:
         """The gradient steps of this run."""
         return range(self.gradient_steps_per_run)
 

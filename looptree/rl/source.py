@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -151,13 +151,15 @@ class GymSource(Source):
         cbs: Callbacks | None = None,
         *,
         vectorization: Vectorization = "auto",
+        to_environment: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
         seed: int | np.random.SeedSequence = 0,
         call_on: str | None = None,
         times: int | None = None,
         name: str | None = None,
     ) -> None:
         """`environments` is an id, of which `num_envs` are made (see `make_environments`), or a vector
-        environment.
+        environment. `to_environment` turns the agent's actions `(envs, *action shape)`, which a `Transition` keeps,
+        into those that the environments take; None where they are the same.
 
         Raises `UnknownEnvironment`, `EnvironmentUnavailable` and `BadSetting` as `make_environments` does,
         and `UnfitEnvironment` where observations are no arrays, or where the environments do not reset
@@ -172,6 +174,7 @@ class GymSource(Source):
                 f"wrap each environment in gymnasium.wrappers.FlattenObservation."
             )
         self.environments = environments
+        self.to_environment = to_environment
         self.autoreset_mode = autoreset_mode(environments)
         self.seed = stream(seed, "source") if isinstance(seed, int) else seed
         self._resetting = np.zeros(environments.num_envs, np.bool_)  # where the next step is only a reset
@@ -199,7 +202,8 @@ class GymSource(Source):
 
     def on_step(self) -> None:
         """Step the environments with `action`, and set `transition` and `observation`."""
-        following, reward, terminated, truncated, infos = self.environments.step(self.action)
+        action = self.action if self.to_environment is None else self.to_environment(self.action)
+        following, reward, terminated, truncated, infos = self.environments.step(action)
         following = np.array(following)  # some environments write the next one into the same array
         real = ~self._resetting
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:

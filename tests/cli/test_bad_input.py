@@ -3,16 +3,19 @@
 import pytest
 
 from looptree.cli.main import main
+from looptree.core.errors import listed
+from looptree.rl.algorithms import ALGORITHMS
 
+NAMES = listed(ALGORITHMS)
 TRAIN = ["train", "dqn", "CartPole-v1"]
 
 CASES = {
     "no command": ([], "a command is missing: 'train', 'describe', 'profile' and 'trace' would fit;"),
     "unknown command": (["trian"], "there is no command 'trian'; nearest is 'train'."),
     "very unknown command": (["?"], "there is no command '?'; 'train', 'describe', 'profile' and 'trace' would fit."),
-    "no algorithm": (["train"], "train is followed by an algorithm ('dqn') and an environment:"),
+    "no algorithm": (["train"], f"train is followed by an algorithm ({NAMES}) and an environment:"),
     "unknown algorithm": (["train", "dqm", "CartPole-v1"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
-    "very unknown algorithm": (["train", "xyz", "CartPole-v1"], "there is no algorithm 'xyz'; 'dqn' would fit."),
+    "very unknown algorithm": (["train", "xyz", "CartPole-v1"], f"there is no algorithm 'xyz'; {NAMES} would fit."),
     "no environment": (["train", "dqn"], "train dqn is followed by an environment: looptree train dqn CartPole-v1"),
     "options first": (["train", "--steps", "9"], "train is followed by an algorithm"),
     "unknown environment": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from looptree.rl.algorithms.dqn import DQN, PRESETS, DQNSettings
+from looptree.rl.algorithms import dqn, ppo
 from looptree.rl.learner import Learner
 
 
@@ -17,4 +17,7 @@ class Algorithm(NamedTuple):
     presets: dict[str, Any]
 
 
-ALGORITHMS = {"dqn": Algorithm(DQN, DQNSettings, PRESETS)}
+ALGORITHMS = {
+    "dqn": Algorithm(dqn.DQN, dqn.DQNSettings, dqn.PRESETS),
+    "ppo": Algorithm(ppo.PPO, ppo.PPOSettings, ppo.PRESETS),
+}

@@ -1,0 +1,486 @@
+"""PPO: proximal policy optimisation with a clipped objective.
+
+Schulman, J. et al., Proximal Policy Optimization Algorithms, arXiv:1707.06347 (2017). The parts come in the
+order of the paper: the objective of its sections 3 and 5, the networks of section 6.1, Algorithm 1. Details
+that the paper leaves open follow Huang, S. et al., The 37 implementation details of proximal policy
+optimization (ICLR blog track, 2022), except that truncated episodes have a value beyond their end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from looptree.callbacks.schedule import Schedule, linear
+from looptree.core.arguments import several
+from looptree.core.callback import Callback
+from looptree.core.loop import Loop
+from looptree.rl.actor_critic import ActorCritic
+from looptree.rl.agent import Callbacks, PolicyAgent, Sample
+from looptree.rl.environments import Vectorization, single_spaces
+from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.learner import Learner, Remember, Update
+from looptree.rl.normalise import NormaliseObservations, NormaliseRewards, ObservationNormaliser
+from looptree.rl.policies import policy_for
+from looptree.rl.returns import gae
+from looptree.rl.rollout import Experience, Rollout
+from looptree.rl.seeding import numpy_generator, stream, torch_generator
+from looptree.rl.settings import require, require_whole
+from looptree.rl.source import EpisodeSource, GymSource
+from looptree.rl.state import generator_from, generator_state
+from looptree.rl.threads import TorchThreads
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """The settings of a PPO run; where Stable-Baselines3 has another name for one, it stands in brackets."""
+
+    total_env_steps: int = 100_000
+    """Steps of single environments in the whole run."""
+    num_envs: int = 1
+    """Environments that are stepped side by side [n_envs]."""
+    steps_per_rollout: int = 2_048
+    """Steps of each environment between two updates [n_steps]."""
+    epochs: int = 10
+    """Times that each rollout is gone over [n_epochs]."""
+    batch_size: int = 64
+    """Steps in a minibatch, at most: an epoch's minibatches are of equal size, to within one."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer of the actor and of the critic [net_arch]."""
+    initial_log_std: float = 0.0
+    """Logarithm of the standard deviation that actions in a Box begin with, in halves of the way between its
+    bounds [log_std_init]."""
+    learning_rate: float = 3e-4
+    """Step size of Adam at the beginning."""
+    anneal_learning_rate: bool = False
+    """Whether the step size goes down in a straight line, to 0 at the end of the run."""
+    clip_range: float = 0.2
+    """How far the probability ratio may move from 1 before the objective ignores it; inf: as far as it likes."""
+    anneal_clip_range: bool = False
+    """Whether the clip range goes down in a straight line, to 0 at the end of the run."""
+    value_clip_range: float = math.inf
+    """How far a value may move from the rollout's before its loss ignores it; inf: as far as it likes
+    [clip_range_vf]."""
+    target_kl: float = math.inf
+    """An update ends with the epoch in which the policy's divergence from the rollout's passes this, in nats."""
+    normalise_advantages: bool = True
+    """Whether each minibatch's advantages are brought to mean 0 and standard deviation 1."""
+    entropy_coefficient: float = 0.0
+    """Weight of the policy's entropy in the objective [ent_coef]."""
+    value_coefficient: float = 0.5
+    """Weight of the critic's mean squared error in the loss [vf_coef]."""
+    max_gradient_norm: float = 0.5
+    """The gradient is scaled down to this length where it is longer [max_grad_norm]."""
+    gamma: float = 0.99
+    """Discount of the next step's value."""
+    gae_lambda: float = 0.95
+    """Weight of each later error in the advantage, against the one before it."""
+    normalise_observations: bool = False
+    """Whether the network sees observations in running standard deviations from their running mean."""
+    normalise_rewards: bool = False
+    """Whether rewards are divided by the running standard deviation of their discounted sums."""
+    evaluate_every_env_steps: int = 10_000
+    """Env steps between two evaluations, rounded down to whole rollouts, but at least one."""
+    evaluation_episodes: int = 20
+    """Episodes of one evaluation, played side by side."""
+
+    def __post_init__(self) -> None:
+        """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
+        require_whole(self, "total_env_steps", "num_envs", "steps_per_rollout", "epochs", "batch_size")
+        require_whole(self, "evaluate_every_env_steps", "evaluation_episodes")
+        require(self, "hidden_sizes", all(units >= 1 for units in self.hidden_sizes), "1 unit or more a layer")
+        for name in ("learning_rate", "clip_range", "value_clip_range", "target_kl", "max_gradient_norm"):
+            require(self, name, getattr(self, name) > 0, "a number above 0")
+        for name in ("entropy_coefficient", "value_coefficient"):
+            require(self, name, getattr(self, name) >= 0, "a number of 0 or more")
+        for name in ("gamma", "gae_lambda"):
+            require(self, name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        endless = self.anneal_clip_range and math.isinf(self.clip_range)
+        require(self, "clip_range", not endless, "with anneal_clip_range, a finite number")
+
+    @property
+    def env_steps_per_rollout(self) -> int:
+        """Steps of all environments together between two updates."""
+        return self.num_envs * self.steps_per_rollout
+
+
+PRESETS = {
+    # rl-baselines3-zoo, hyperparams/ppo.yml, whose benchmark.md has the returns.
+    "CartPole-v1": PPOSettings(  # 500 of 500
+        total_env_steps=100_000,
+        num_envs=8,
+        steps_per_rollout=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        epochs=20,
+        learning_rate=1e-3,
+        anneal_learning_rate=True,
+        clip_range=0.2,
+        anneal_clip_range=True,
+    ),
+    "Acrobot-v1": PPOSettings(  # -73.5
+        total_env_steps=1_000_000,
+        num_envs=16,
+        steps_per_rollout=256,
+        gae_lambda=0.94,
+        epochs=4,
+        normalise_observations=True,
+        normalise_rewards=True,
+    ),
+    "MountainCar-v0": PPOSettings(  # -110.4
+        total_env_steps=1_000_000,
+        num_envs=16,
+        steps_per_rollout=16,
+        gae_lambda=0.98,
+        epochs=4,
+        normalise_observations=True,
+        normalise_rewards=True,
+    ),
+    "LunarLander-v3": PPOSettings(  # 242.1 in LunarLander-v2
+        total_env_steps=1_000_000,
+        num_envs=16,
+        steps_per_rollout=1_024,
+        gae_lambda=0.98,
+        gamma=0.999,
+        epochs=4,
+        entropy_coefficient=0.01,
+    ),
+    "Pendulum-v1": PPOSettings(  # -172.2, with generalised state-dependent exploration
+        total_env_steps=100_000,
+        num_envs=4,
+        steps_per_rollout=1_024,
+        gamma=0.9,
+        learning_rate=1e-3,
+    ),
+    # CleanRL, ppo_continuous_action.py, whose value loss has a factor of one half more.
+    "HalfCheetah-v5": PPOSettings(
+        total_env_steps=1_000_000,
+        batch_size=64,
+        anneal_learning_rate=True,
+        value_clip_range=0.2,
+        value_coefficient=0.25,
+        normalise_observations=True,
+        normalise_rewards=True,
+    ),
+}
+
+
+# The objective: sections 3 and 5.
+
+
+def clipped_objective(log_ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
+    """L^CLIP, equation 7: the mean `()` of min(r A, clip(r, 1 - e, 1 + e) A), which is to be raised.
+
+    `log_ratio` `(batch,)` is log r, the log-probability of each action less what it was when the action was
+    taken; `advantages` `(batch,)`. There is no reward for moving r further than `clip_range` away from 1 in
+    the direction that an advantage asks for, and no limit to moving it back.
+    """
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    return torch.minimum(ratio * advantages, clipped * advantages).mean()
+
+
+def value_loss(values: Tensor, targets: Tensor, old_values: Tensor, clip_range: float) -> Tensor:
+    """L^VF, equation 9: the mean squared error `()` of values `(batch,)`.
+
+    With a finite clip range the error is that of the value as it is, or as it would be had it moved no
+    further than that from the rollout's, whichever is larger.
+    """
+    if math.isinf(clip_range):
+        return torch.nn.functional.mse_loss(values, targets)
+    near = old_values + (values - old_values).clamp(-clip_range, clip_range)
+    return torch.maximum((values - targets).square(), (near - targets).square()).mean()
+
+
+def approximate_kl(log_ratio: Tensor) -> Tensor:
+    """KL(old, new) `()` in nats, estimated from actions that the old policy took: the mean of r - 1 - log r,
+    which is never negative (Schulman 2020, Approximating KL divergence)."""
+    return (log_ratio.exp() - 1 - log_ratio).mean()
+
+
+def normalised(advantages: Tensor) -> Tensor:
+    """Advantages `(batch,)` of mean 0 and standard deviation 1; a single one as it is."""
+    if len(advantages) == 1:
+        return advantages
+    deviation, mean = torch.std_mean(advantages)
+    return (advantages - mean) / (deviation + 1e-8)
+
+
+# The network: section 6.1, with a critic of its own.
+
+
+def actor_critic(
+    observations: gymnasium.Space[Any],
+    actions: gymnasium.Space[Any],
+    settings: PPOSettings,
+    seed: np.random.SeedSequence,
+) -> ActorCritic:
+    """The actor and the critic for observations `(batch, observation size)`.
+
+    Raises `UnfitEnvironment` where the spaces are of other kinds.
+    """
+    policy = policy_for("PPO", actions, settings.initial_log_std)
+    if not isinstance(observations, gymnasium.spaces.Box) or len(observations.shape) != 1:
+        raise UnfitEnvironment(
+            f"PPO's network cannot read {observations}; observations in a Box of one dimension would fit, which "
+            f"gymnasium.wrappers.FlattenObservation makes of others."
+        )
+    normaliser = ObservationNormaliser(observations.shape) if settings.normalise_observations else None
+    return ActorCritic(observations.shape[0], settings.hidden_sizes, policy, torch_generator(seed), normaliser)
+
+
+# Algorithm 1, line 6: K epochs, with minibatches of a rollout's steps.
+
+
+class Minibatch(Update):
+    """A gradient step on a share of the rollout."""
+
+    call_on = "on_learn"
+
+    advantages: Tensor  # (batch,) of the minibatch, normalised where that is asked for
+    log_ratio: Tensor  # (batch,) how much likelier its actions have become since they were taken
+
+    if TYPE_CHECKING:  # read on the loops above
+        network: ActorCritic
+        minibatches: list[Experience]
+        settings: PPOSettings
+        learning_rate: float
+        clip_range: float
+
+    def __init__(self, optimizer: torch.optim.Optimizer, settings: PPOSettings) -> None:
+        super().__init__(optimizer, settings.batch_size, settings.max_gradient_norm, name="minibatch")
+
+    def items(self) -> list[Experience]:
+        """The minibatches of this epoch."""
+        return self.minibatches
+
+    def before_run(self) -> None:
+        """Give the optimizer the learner's step size."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+
+    def on_sample(self) -> None:
+        """Take the next minibatch."""
+        self.batch = self.item
+
+    def on_target(self) -> None:
+        """Normalise the advantages."""
+        advantages = self.batch.advantage
+        self.advantages = normalised(advantages) if self.settings.normalise_advantages else advantages
+
+    def on_loss(self) -> None:
+        """Ask actor and critic again; the loss is minus the objective of equation 9."""
+        batch, settings, policy = self.batch, self.settings, self.network.policy
+        outputs, values = self.network(batch.observation)
+        self.log_ratio = policy.log_prob(outputs, batch.action) - batch.log_prob
+        loss = settings.value_coefficient * value_loss(values, batch.target, batch.value, settings.value_clip_range)
+        loss = loss - clipped_objective(self.log_ratio, self.advantages, self.clip_range)
+        if settings.entropy_coefficient:
+            loss = loss - settings.entropy_coefficient * policy.entropy(outputs).mean()
+        self.learner.loss = loss
+
+
+class Epochs(Loop):
+    """Learning from one rollout: a pass goes over all of its steps once, in an order of its own."""
+
+    call_on = "on_update"
+
+    minibatches: list[Experience]
+
+    if TYPE_CHECKING:  # read on the learner
+        experience: Experience
+
+    def __init__(
+        self, minibatch: Minibatch, epochs: int, batch_size: int, cbs: Callbacks | None, seed: np.random.SeedSequence
+    ) -> None:
+        self.batch_size = batch_size
+        self.generator = numpy_generator(seed)
+        super().__init__(minibatch, cbs, times=epochs, name="update")
+
+    def on_shuffle(self) -> None:
+        """Put the steps into a random order, and cut that into minibatches."""
+        steps = len(self.experience.value)
+        order = torch.from_numpy(self.generator.permutation(steps))
+        number = -(-steps // self.batch_size)
+        shuffled = [column.index_select(0, order).tensor_split(number) for column in self.experience]
+        self.minibatches = [Experience(*columns) for columns in zip(*shuffled, strict=True)]
+
+    def on_learn(self) -> None:
+        """Let the minibatches be learnt from, one after the other."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters, the optimizer, and the random generator."""
+        return super().state_dict() | {"generator": generator_state(self.generator)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.generator = generator_from(state["generator"])
+
+
+class TargetKL(Callback):
+    """Ends an update with the epoch in which the policy has gone further than `target_kl` nats from the one
+    that made the rollout, as its last minibatch shows."""
+
+    def __init__(self, target_kl: float) -> None:
+        self.target_kl = target_kl
+
+    def after_learn(self) -> None:
+        """Stop the epochs where that is so."""
+        divergence = float(approximate_kl(self.loop.minibatch.log_ratio.detach()))
+        if divergence > self.target_kl:
+            self.loop.stop(f"a divergence of {divergence:.3g} nats")
+
+
+# Algorithm 1.
+
+
+class PPO(Learner):
+    """Proximal policy optimisation, with actor and critic side by side.
+
+        PPO("CartPole-v1", seed=1).run()
+
+    A pass collects a rollout with the present policy, estimates how much better each action was than the
+    critic expected, and goes over the rollout several times, minibatch by minibatch.
+    """
+
+    learning_rate: float
+    clip_range: float
+    experience: Experience  # the latest rollout's, ready to be learnt from
+
+    if TYPE_CHECKING:
+        network: ActorCritic
+
+    def __init__(
+        self,
+        env_id: str,
+        settings: PPOSettings | None = None,
+        cbs: Callbacks | None = None,
+        *,
+        seed: int = 0,
+        vectorization: Vectorization = "auto",
+        name: str | None = None,
+    ) -> None:
+        """Without settings, those of the preset for `env_id` hold, or else the defaults.
+
+        Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where
+        observations are not flat or actions of a kind for which there is no policy.
+        """
+        settings = settings or PRESETS.get(env_id, PPOSettings())
+        observations, actions = single_spaces(env_id)
+        network = actor_critic(observations, actions, settings, stream(seed, "network"))
+        self.settings = settings
+        self.env_id = env_id
+        self.learning_rate = settings.learning_rate
+        self.clip_range = settings.clip_range
+        self.memory = Rollout(settings.steps_per_rollout, settings.num_envs, observations, network.policy)
+        optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-5, fused=True)
+        valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
+        super().__init__(
+            env_id,
+            network,
+            GymSource(
+                env_id,
+                settings.num_envs,
+                PolicyAgent(network, Sample(stream(seed, "sampling"))),
+                Remember(),
+                vectorization=vectorization,
+                to_environment=network.policy.to_environment,
+                seed=stream(seed, "train"),
+                call_on="on_collect",
+                times=settings.steps_per_rollout,
+                name="source",
+            ),
+            Epochs(
+                Minibatch(optimizer, settings),
+                settings.epochs,
+                settings.batch_size,
+                None if math.isinf(settings.target_kl) else TargetKL(settings.target_kl),
+                stream(seed, "shuffling"),
+            ),
+            valid_source,
+            [TorchThreads(1), *_plugged(settings), *several(cbs)],
+            seed=seed,
+            total_env_steps=settings.total_env_steps,
+            env_steps_per_pass=settings.env_steps_per_rollout,
+            passes_per_evaluation=max(1, settings.evaluate_every_env_steps // settings.env_steps_per_rollout),
+            name=name,
+        )
+
+    def before_collect(self, _phase: str = "train") -> None:
+        """Begin a new rollout."""
+        self.memory.clear()
+
+    def before_update(self, _phase: str = "train") -> None:
+        """Estimate the advantages with the critic as it is, and note how likely the actions were."""
+        rollout, policy, settings = self.memory, self.network.policy, self.settings
+        action = torch.from_numpy(rollout.action.reshape(-1, *policy.action_shape))
+        with torch.no_grad():
+            outputs, of_seen = self.network(rollout.seen())
+            log_prob = policy.log_prob(outputs[: len(action)], action)
+        values, next_values = rollout.values(of_seen.numpy())
+        advantages = gae(
+            rollout.reward,
+            values,
+            next_values,
+            rollout.terminated,
+            rollout.truncated,
+            settings.gamma,
+            settings.gae_lambda,
+        )
+        columns = (
+            rollout.observation,
+            rollout.action,
+            log_prob.numpy().reshape(values.shape),
+            values,
+            advantages,
+            advantages + values,
+        )
+        self.experience = Experience(*[torch.from_numpy(rollout.rows(column)) for column in columns])
+
+    @property
+    def gradient_steps(self) -> int:
+        """Made in the learner's life."""
+        return int(self.update.minibatch.count)
+
+    def episode_source(self, network: Any, episodes: int, seed: np.random.SeedSequence) -> EpisodeSource:
+        """A source that plays that many episodes of the learner's environment, always with the likeliest
+        action."""
+        return EpisodeSource(
+            self.env_id,
+            episodes,
+            PolicyAgent(network),
+            to_environment=network.policy.to_environment,
+            seed=seed,
+            call_on="on_evaluate",
+            name="valid_source",
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; the next run goes on from there."""
+        super().load_state_dict(state)
+        if self.source.restarted:
+            for callback in self.cbs:
+                if isinstance(callback, NormaliseRewards):
+                    callback.begin_episodes()
+
+
+def _plugged(settings: PPOSettings) -> list[Callback]:
+    """The callbacks that the settings ask for."""
+    plugged: list[Callback] = []
+    if settings.normalise_observations:
+        plugged.append(NormaliseObservations())
+    if settings.normalise_rewards:
+        plugged.append(NormaliseRewards(settings.num_envs, settings.gamma))
+    for field, anneal in (("learning_rate", settings.anneal_learning_rate), ("clip_range", settings.anneal_clip_range)):
+        if anneal:
+            curve = linear(getattr(settings, field), 0.0, settings.total_env_steps)
+            plugged.append(Schedule(field, curve, over="env_steps"))
+    return plugged

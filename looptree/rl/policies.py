@@ -1,0 +1,197 @@
+"""Policies: distributions over the actions of a space, whose parameters a network gives.
+
+Each is two things in one. For acting it draws actions in NumPy from the network's outputs; for learning it
+gives the log-probability and the entropy in torch, written out in as few operations as they take. Actions are
+the agent's own: `to_environment` makes of them what the environment's space has.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from looptree.rl.errors import UnfitEnvironment
+
+_LOG_2_PI = math.log(2 * math.pi)
+
+
+class Policy(nn.Module):
+    """A distribution over actions; `outputs` are what a network says of each observation."""
+
+    output_size: int  # numbers that the network has to give
+    action_shape: tuple[int, ...]  # of a single action as it is sampled
+    action_dtype: torch.dtype
+
+    def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[Any]:
+        """Actions `(envs, *action shape)` drawn for outputs `(envs, output size)`."""
+        raise NotImplementedError
+
+    def mode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
+        """The likeliest actions `(envs, *action shape)`, the first of several that are equal."""
+        raise NotImplementedError
+
+    def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """The log-probabilities (or densities) `(batch,)` of actions `(batch, *action shape)`."""
+        raise NotImplementedError
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """The entropies `(batch,)` in nats."""
+        raise NotImplementedError
+
+    def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """The members `(envs, *shape)` of the environment's space that stand for actions."""
+        raise NotImplementedError
+
+
+class Categorical(Policy):
+    """One of `n` actions; the outputs are their logits. For `Discrete`."""
+
+    action_shape = ()
+    action_dtype = torch.int64
+
+    def __init__(self, space: spaces.Discrete) -> None:
+        super().__init__()
+        self.output_size = int(space.n)
+        self.start = int(space.start)
+
+    def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.int64]:
+        """The highest of the logits with Gumbel noise on them: distributed as their softmax says."""
+        return self.mode(outputs + generator.gumbel(size=outputs.shape))
+
+    def mode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """The actions of the highest logit."""
+        likeliest: NDArray[np.int64] = outputs.argmax(1)
+        return likeliest
+
+    def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """The log-softmax of the logits at the actions."""
+        return torch.log_softmax(outputs, 1).gather(1, actions.unsqueeze(1)).squeeze(1)
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """Minus the expected log-probability."""
+        log_probs = torch.log_softmax(outputs, 1)
+        return -(log_probs.exp() * log_probs).sum(1)
+
+    def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """The actions, counted from where the space starts."""
+        return actions + self.start if self.start else actions
+
+
+class MultiCategorical(Policy):
+    """Several choices at once, each independent of the others; the outputs are the logits of the first, then
+    those of the second, and so on. For `MultiDiscrete` and `MultiBinary`."""
+
+    action_dtype = torch.int64
+
+    def __init__(self, space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
+        super().__init__()
+        self.start: NDArray[Any] | int = 0
+        if isinstance(space, spaces.MultiBinary):
+            self.sizes = [2] * math.prod(space.shape)
+        else:
+            self.sizes = [int(n) for n in space.nvec.reshape(-1)]
+            self.start = space.start
+        self.output_size = sum(self.sizes)
+        self.action_shape = (len(self.sizes),)
+        self.shape = space.shape
+        self.dtype = space.dtype
+        self._ends = np.cumsum(self.sizes)[:-1]
+
+    def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.int64]:
+        """As `Categorical` does, choice by choice."""
+        return self.mode(outputs + generator.gumbel(size=outputs.shape))
+
+    def mode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """The options of the highest logit in each choice."""
+        return np.stack([logits.argmax(1) for logits in np.split(outputs, self._ends, 1)], 1)
+
+    def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """The sum over the choices."""
+        each = [
+            torch.log_softmax(logits, 1).gather(1, action)
+            for logits, action in zip(outputs.split(self.sizes, 1), actions.split(1, 1), strict=True)
+        ]
+        return torch.cat(each, 1).sum(1)
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """The sum over the choices."""
+        log_probs = torch.cat([torch.log_softmax(logits, 1) for logits in outputs.split(self.sizes, 1)], 1)
+        return -(log_probs.exp() * log_probs).sum(1)
+
+    def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """The actions in the shape of the space, counted from where it starts."""
+        members: NDArray[Any] = actions.reshape(len(actions), *self.shape) + self.start
+        return members.astype(self.dtype)
+
+
+class DiagonalGaussian(Policy):
+    """A normal distribution for each dimension, with the outputs as means, and standard deviations that are
+    parameters of their own, the same for all observations. For `Box`.
+
+    An action of -1 to 1 stands for the way from the lower to the upper bound of the space; in a dimension
+    that is not bounded on both sides it stands for itself. What lies outside the bounds is clipped for the
+    environment only: the probability is that of the action as it was sampled.
+    """
+
+    action_dtype = torch.float32
+
+    def __init__(self, space: spaces.Box, initial_log_std: float = 0.0) -> None:
+        super().__init__()
+        self.output_size = math.prod(space.shape)
+        self.action_shape = (self.output_size,)
+        self.log_std = nn.Parameter(torch.full((self.output_size,), initial_log_std))
+        self.low, self.high = space.low, space.high
+        bounded = np.isfinite(self.low) & np.isfinite(self.high)
+        # In two steps, each of which stays finite where bounds are not.
+        low, high = np.where(bounded, self.low, -1.0), np.where(bounded, self.high, 1.0)
+        self.centre = ((low + high) / 2).astype(space.dtype)
+        self.reach = ((high - low) / 2).astype(space.dtype)
+
+    def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+        """The means with noise."""
+        std = np.exp(self.log_std.numpy(force=True))
+        actions: NDArray[np.float32] = outputs + std * generator.standard_normal(outputs.shape, np.float32)
+        return actions
+
+    def mode(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The means."""
+        return outputs
+
+    def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
+        """The sum of the log-densities of all dimensions."""
+        errors = (actions - outputs) * torch.exp(-self.log_std)
+        return -0.5 * errors.square().sum(1) - (self.log_std.sum() + 0.5 * self.output_size * _LOG_2_PI)
+
+    def entropy(self, outputs: Tensor) -> Tensor:
+        """The same for every row."""
+        return (self.log_std.sum() + 0.5 * self.output_size * (1 + _LOG_2_PI)).expand(len(outputs))
+
+    def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """The actions scaled to the space's bounds, and clipped to them."""
+        shaped = actions.reshape(len(actions), *self.low.shape)
+        scaled: NDArray[Any] = (self.centre + self.reach * shaped).clip(self.low, self.high)
+        return scaled
+
+
+def policy_for(algorithm: str, space: gymnasium.Space[Any], initial_log_std: float = 0.0) -> Policy:
+    """The policy of an algorithm for a single environment's actions.
+
+    Raises `UnfitEnvironment` where there is none.
+    """
+    if isinstance(space, spaces.Discrete):
+        return Categorical(space)
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return MultiCategorical(space)
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return DiagonalGaussian(space, initial_log_std)
+    raise UnfitEnvironment(
+        f"{algorithm} cannot act in {space}; actions in Discrete, MultiDiscrete, MultiBinary or a Box of floating "
+        f"point would fit."
+    )

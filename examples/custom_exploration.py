@@ -38,7 +38,7 @@ def dqn_with_boltzmann(env_steps):
 
 
 if __name__ == "__main__":
-    dqn = dqn_with_boltzmann(env_steps=6000)
+    dqn = dqn_with_boltzmann(env_steps=4096)
     print(dqn.source.agent)
     for _ in dqn:
         if dqn.count % 4 == 0:

@@ -67,7 +67,7 @@ class Generate(Player):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    gan = GAN(times=1000)
+    gan = GAN(times=600)
     print(gan)
     with Trace(gan, "generator", "discriminator") as trace:
         gan.run()

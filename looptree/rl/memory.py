@@ -168,15 +168,17 @@ class ReplayBuffer:
             raise EmptyMemory("The replay buffer is empty; add transitions before a batch is drawn.")
         return torch.from_numpy(self.generator.integers(0, len(self), batch_size))
 
-    def read(self, rows: Tensor) -> Batch:
-        """The transitions in rows `(batch,)`."""
+    def read(self, rows: Tensor, last_rows: Tensor | None = None) -> Batch:
+        """The transitions in rows `(batch,)`. With `last_rows` `(batch,)`, how each ends (`terminated` and
+        `next_observation`) is that of another row, to which several steps have led."""
         columns, observations = self.columns, self.observations
+        last_rows = rows if last_rows is None else last_rows
         return Batch(
             observations.read(rows),
             columns["action"].index_select(0, rows),
             columns["reward"].index_select(0, rows),
-            columns["terminated"].index_select(0, rows),
-            observations.read(self.next_slots.index_select(0, rows)),
+            columns["terminated"].index_select(0, last_rows),
+            observations.read(self.next_slots.index_select(0, last_rows)),
         )
 
     def sample(self, batch_size: int) -> Batch:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 
 class Network(nn.Module):
@@ -28,35 +26,12 @@ class Network(nn.Module):
         return output
 
 
-class MLP(Network):
-    """Linear layers with ReLU between them.
-
-    The initial weights and biases are uniform between plus and minus 1/sqrt(inputs of the layer), which is
-    torch's own choice, but drawn from a given generator instead of the global one.
-    """
-
-    def __init__(
-        self, input_size: int, hidden_sizes: Sequence[int], output_size: int, generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.output_size = output_size
-        sizes = (input_size, *hidden_sizes, output_size)
-        # Made without storage first: nn.Linear would draw its initial weights from the global generator.
-        linears = [
-            nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-            for inputs, outputs in itertools.pairwise(sizes)
-        ]
-        for linear in linears:
-            bound = 1 / math.sqrt(linear.in_features)
-            for parameter in linear.parameters():
-                nn.init.uniform_(parameter, -bound, bound, generator)
-        self.linears = nn.ModuleList(linears)
-
-    def forward(self, observation: Tensor) -> Tensor:
-        """The outputs `(batch, outputs)` for observations `(batch, inputs)`."""
-        observation = observation.float()
-        *hidden, last = self.linears
-        for linear in hidden:
-            observation = torch.relu(linear(observation))
-        output: Tensor = last(observation)
-        return output
+def uniform_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer whose weights and biases are uniform between plus and minus 1/sqrt(inputs): torch's own choice,
+    but drawn from a given generator instead of the global one."""
+    # Made without storage first: nn.Linear would draw its initial weights from the global generator.
+    linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    bound = 1 / math.sqrt(inputs)
+    for parameter in linear.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator)
+    return linear

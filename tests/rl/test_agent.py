@@ -6,8 +6,9 @@ import pytest
 
 from looptree import BindingError, Loop
 from looptree.rl.agent import Agent, EpsilonGreedy, RandomAgent
-from looptree.rl.networks import MLP, Network
-from looptree.rl.seeding import stream, torch_generator
+from looptree.rl.networks import Network
+from looptree.rl.q_network import QDesign
+from looptree.rl.seeding import stream
 from looptree.rl.source import GymSource
 from tests.rl.plain import assert_plain
 
@@ -102,7 +103,7 @@ def test_exploration_needs_a_train_phase():
 
 
 def test_the_network_is_the_very_one_that_was_given():
-    network = MLP(4, (8,), 2, torch_generator(stream(0)))
+    network = QDesign(stream(0)).network(4, (8,), 2)
     agent = Agent(network)
     source = GymSource("CartPole-v1", 3, agent, times=2).run()
     assert source.agent is agent

@@ -13,9 +13,10 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, FieldWarning
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, PRESETS, DQNSettings, exploration, q_loss, q_network, q_targets
+from looptree.rl.algorithms.dqn import DQN, PRESETS, DQNSettings, exploration, q_losses, q_network, q_targets, taken
 from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
 from looptree.rl.memory import ReplayBuffer
+from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
 from looptree.rl.source import GymSource
 from tests.rl.plain import assert_plain
@@ -72,18 +73,17 @@ def same(left, right):
 def test_targets_of_known_numbers():
     targets = q_targets(
         torch.tensor([1.0, 2.0, 3.0]),
-        torch.tensor([0.0, 1.0, 0.0]),
-        torch.tensor([[5.0, 10.0], [100.0, 200.0], [-4.0, -8.0]]),
-        0.5,
+        torch.tensor([0.5, 0.0, 0.5]),
+        torch.tensor([10.0, 200.0, -4.0]),
     )
     assert targets.tolist() == [6.0, 2.0, 1.0]
 
 
 def test_loss_of_known_numbers():
     values = torch.tensor([[1.0, 9.0], [9.0, 2.0]], requires_grad=True)
-    loss = q_loss(values, torch.tensor([0, 1]), torch.tensor([1.5, 5.0]))
-    assert loss.item() == pytest.approx((0.5 * 0.5**2 + (3.0 - 0.5)) / 2)
-    loss.backward()
+    losses = q_losses(taken(values, torch.tensor([0, 1])), torch.tensor([1.5, 5.0]))
+    assert losses.tolist() == [0.5 * 0.5**2, 3.0 - 0.5]
+    losses.mean().backward()
     assert values.grad.tolist() == [[-0.25, 0.0], [0.0, -0.5]]  # errors of more than 1 pull as those of 1
 
 
@@ -95,9 +95,9 @@ def test_truncated_episodes_have_a_value_beyond_and_terminated_ones_do_not(mode)
         memory.add(transition)
     assert len(memory) == sum(len(env.log) for env in environments.envs)
     batch = memory.sample(300)
-    # A target network whose best value is 1000 episode + 10 step of what it is shown.
+    # The value of an observation is 1000 episode + 10 step.
     best = batch.next_observation @ torch.tensor([0.0, 1000.0, 10.0])
-    targets = q_targets(batch.reward, batch.terminated, torch.stack([best - 1, best], 1), 0.5)
+    targets = q_targets(batch.reward, 0.5 * (1 - batch.terminated), best)
     for row in range(300):
         env, episode, step = (int(number) for number in batch.observation[row])
         last = step + 1 == 1 + (env + episode) % 4
@@ -239,13 +239,13 @@ def test_the_best_evaluation_is_kept_the_later_of_two_equals():
             learner = self.loop
             learner.valid_source.returns = np.array([[3.0], [7.0], [7.0], [5.0]][self.number])
             with torch.no_grad():
-                learner.network.linears[-1].bias[:] = float(self.number)
+                learner.network.head.linears[-1].bias[:] = float(self.number)
             self.number += 1
 
     learner = small(cbs=[Marked()]).run()
     assert (learner.best_return, learner.best_env_steps, learner.valid_return) == (7.0, 450, 5.0)
-    assert learner.kept_state["linears.1.bias"].tolist() == [2.0, 2.0]
-    assert learner.network.linears[-1].bias.tolist() != [2.0, 2.0]
+    assert learner.kept_state["head.linears.1.bias"].tolist() == [2.0, 2.0]
+    assert learner.network.head.linears[-1].bias.tolist() != [2.0, 2.0]
 
 
 def test_what_is_kept_is_no_longer_changed():
@@ -430,12 +430,12 @@ def test_the_state_of_another_run_is_refused():
     with pytest.raises(StateMismatch) as error:
         small(hidden_sizes=(8,)).load_state_dict(state)
     assert str(error.value) == (
-        "The state has 'linears.0.weight' in shape (16, 4), this MLP in shape (8, 4); "
+        "The state has 'head.linears.0.weight' in shape (16, 4), this QNetwork in shape (8, 4); "
         "make it as in the run that was saved."
     )
     with pytest.raises(StateMismatch) as error:
         small(hidden_sizes=(16, 16)).load_state_dict(state)
-    assert "'linears.1.weight' in shape (2, 16), this MLP in shape (16, 16);" in str(error.value)
+    assert "'trunk.0.weight' not, this QNetwork in shape (16, 4);" in str(error.value)
     with pytest.raises(StateMismatch) as error:
         small(hidden_sizes=()).load_state_dict(state)
     with pytest.raises(StateMismatch):
@@ -506,7 +506,7 @@ def test_environments_that_do_not_fit():
     )
     box = gymnasium.spaces.Box(0, 1, (2,))
     with pytest.raises(UnfitEnvironment):
-        q_network(box, gymnasium.spaces.Discrete(2, start=1), (8,), stream(0))
+        q_network(box, gymnasium.spaces.Discrete(2, start=1), (8,), QDesign(stream(0)))
     with pytest.raises(UnknownEnvironment):
         DQN("CartPool-v1")
     with pytest.raises(BadSetting) as error:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from looptree.rl.networks import MLP, Network
-from looptree.rl.seeding import stream, torch_generator
+from looptree.rl.networks import Network
+from looptree.rl.q_network import QDesign
+from looptree.rl.seeding import stream
 
 
-def mlp(seed=0, sizes=(3, (16, 8), 2)):
-    return MLP(*sizes, generator=torch_generator(stream(seed, "network")))
+def q_network(seed=0, sizes=(3, (16, 8), 2)):
+    return QDesign(stream(seed, "network")).network(*sizes)
 
 
 def same(network, rows=5):
@@ -22,7 +23,7 @@ def same(network, rows=5):
 
 
 def test_what_acts_is_what_learns():
-    network = mlp()
+    network = q_network()
     same(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
     network(torch.ones(4, 3)).square().sum().backward()
@@ -30,16 +31,16 @@ def test_what_acts_is_what_learns():
     same(network)
     before = network.predict(np.ones((1, 3), np.float32))
     with torch.no_grad():
-        network.linears[-1].bias += 1
+        network.head.linears[-1].bias += 1
     np.testing.assert_allclose(network.predict(np.ones((1, 3), np.float32)), before + 1, rtol=1e-5)
 
 
 def test_so_it_does_when_the_weights_are_replaced():
-    network = mlp()
+    network = q_network()
     same(network)
-    network.load_state_dict(mlp(1).state_dict())
+    network.load_state_dict(q_network(1).state_dict())
     same(network)
-    network.load_state_dict(mlp(2).state_dict(), assign=True)
+    network.load_state_dict(q_network(2).state_dict(), assign=True)
     same(network)
     for parameter in network.parameters():
         parameter.data = parameter.data + 1
@@ -47,7 +48,7 @@ def test_so_it_does_when_the_weights_are_replaced():
 
 
 def test_a_copy_acts_from_its_own_weights():
-    network = mlp()
+    network = q_network()
     same(network)
     for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         with torch.no_grad():
@@ -59,7 +60,7 @@ def test_a_copy_acts_from_its_own_weights():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
 def test_predict_takes_any_numbers_leaves_them_alone_and_records_nothing(dtype):
-    network = mlp(sizes=(3, (), 2))
+    network = q_network(sizes=(3, (), 2))
     observation = np.ones((1, 3), dtype)
     observation.flags.writeable = False
     assert network.predict(observation).dtype == np.float32
@@ -76,11 +77,11 @@ def test_any_module_can_act():
 
 def test_initial_weights_come_from_the_seed_alone():
     before = torch.get_rng_state()
-    first, again, other = mlp(0), mlp(0), mlp(1)
+    first, again, other = q_network(0), q_network(0), q_network(1)
     assert torch.equal(torch.get_rng_state(), before)
     for mine, same_seed, other_seed in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, same_seed)
         assert not torch.equal(mine, other_seed)
-    for linear in first.linears:
+    for linear in (*first.trunk, *first.head.linears):
         bound = 1 / math.sqrt(linear.in_features)
         assert 0.7 * bound < linear.weight.abs().max() <= bound

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
-from looptree.core.arguments import several
+from looptree.core.arguments import instance, several
+from looptree.core.callback import Callback
+from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.learner import Learner, Remember, Update
-from looptree.rl.memory import ReplayBuffer
-from looptree.rl.networks import MLP, Network
-from looptree.rl.seeding import stream, torch_generator
+from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
+from looptree.rl.seeding import stream
 from looptree.rl.settings import require, require_order, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.target import SyncTarget
@@ -112,11 +113,8 @@ PRESETS = {
 
 
 def q_network(
-    observations: gymnasium.Space[Any],
-    actions: gymnasium.Space[Any],
-    hidden_sizes: tuple[int, ...],
-    seed: np.random.SeedSequence,
-) -> MLP:
+    observations: gymnasium.Space[Any], actions: gymnasium.Space[Any], hidden_sizes: tuple[int, ...], design: QDesign
+) -> QNetwork:
     """A network from observations `(batch, observation size)` to values `(batch, actions)`.
 
     Raises `UnfitEnvironment` where the spaces are of other kinds.
@@ -128,7 +126,7 @@ def q_network(
             f"DQN's network cannot read {observations}; observations in a Box of one dimension would fit, which "
             f"gymnasium.wrappers.FlattenObservation makes of others."
         )
-    return MLP(observations.shape[0], hidden_sizes, int(actions.n), torch_generator(seed))
+    return design.network(observations.shape[0], hidden_sizes, int(actions.n))
 
 
 # Behaviour: epsilon-greedy, with epsilon annealed linearly; a uniformly random policy until learning starts.
@@ -155,40 +153,72 @@ def exploration(settings: DQNSettings) -> Exploration:
 # The loss: squared up to an error of 1 and absolute beyond it; the paper calls this clipping the error term.
 
 
-def q_targets(rewards: Tensor, terminated: Tensor, next_values: Tensor, gamma: float) -> Tensor:
-    """r + gamma max_a Q^(s', a), `(batch,)`, and r alone where the episode terminated with this step.
+def taken(values: Tensor, actions: Tensor) -> Tensor:
+    """Of values `(batch, actions)` those of the actions `(batch,)` that were taken, `(batch,)`."""
+    return values.gather(1, actions.unsqueeze(1)).squeeze(1)
 
-    `rewards` and `terminated` (1.0 or 0.0) are `(batch,)`, `next_values` `(batch, actions)`, those of the
-    target network. A truncated step is like any other here: its next observation has a value.
+
+def q_targets(rewards: Tensor, discounts: Tensor, next_values: Tensor) -> Tensor:
+    """r + gamma Q^(s', a'), `(batch,)`.
+
+    All three are `(batch,)`. `discounts` are gamma, and 0 where the episode terminated with this step. A truncated
+    step is like any other here: its next observation has a value.
     """
-    return rewards + gamma * (1.0 - terminated) * next_values.amax(1)
+    return rewards + discounts * next_values
 
 
-def q_loss(values: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
-    """The mean Huber loss `()` of the values `(batch, actions)` of the actions taken, `(batch,)`, to the
-    targets."""
-    taken = values.gather(1, actions.unsqueeze(1)).squeeze(1)
-    return nn.functional.smooth_l1_loss(taken, targets)
+def q_losses(values: Tensor, targets: Tensor) -> Tensor:
+    """The Huber losses `(batch,)` of the values `(batch,)` of the actions taken to the targets `(batch,)`."""
+    return nn.functional.smooth_l1_loss(values, targets, reduction="none")
 
 
 class QUpdate(Update):
     """A gradient step of Q-learning on a minibatch of the replay buffer."""
 
+    rows: Tensor  # (batch,) of the memory
+    batch: Batch
+    discounts: Tensor  # (batch,) what the value of the next observation counts for, 0.0 where there is none
+    next_outputs: Tensor  # (batch, outputs) what the target network says of the next observation
+    next_actions: Tensor  # (batch,) what is to be done there
+    targets: Tensor  # (batch,)
+    errors: Tensor  # (batch,) how far the values are from the targets, 0.0 or more
+    losses: Tensor  # (batch,)
+
     if TYPE_CHECKING:  # read on the learner
-        network: Network
-        target_network: Network
+        network: QNetwork
+        target_network: QNetwork
         gamma: float
 
-    def on_target(self) -> None:
-        """Ask the target network, which has no part in the gradient."""
-        batch = self.batch
+    def before_sample(self) -> None:
+        """Draw rows, all equally likely."""
+        self.rows = self.memory.draw(self.batch_size)
+
+    def on_sample(self) -> None:
+        """Read what is stored in them."""
+        self.batch = self.memory.read(self.rows)
+        self.discounts = self.gamma * (1.0 - self.batch.terminated)
+
+    def before_target(self) -> None:
+        """Ask the target network, which has no part in the gradient, and take the action that it holds for best."""
         with torch.no_grad():
-            next_values = self.target_network(batch.next_observation)
-        self.targets = q_targets(batch.reward, batch.terminated, next_values, self.gamma)
+            self.next_outputs = self.target_network(self.batch.next_observation)
+            self.next_actions = self.target_network.values(self.next_outputs).argmax(1)
+
+    def on_target(self) -> None:
+        """Add what that action is worth."""
+        next_values = taken(self.next_outputs, self.next_actions)
+        self.targets = q_targets(self.batch.reward, self.discounts, next_values)
 
     def on_loss(self) -> None:
         """Compare with what the Q-network says of the actions that were taken."""
-        self.learner.loss = q_loss(self.network(self.batch.observation), self.batch.action, self.targets)
+        values = taken(self.network(self.batch.observation), self.batch.action)
+        self.errors = (values.detach() - self.targets).abs_()
+        self.losses = q_losses(values, self.targets)
+
+    def after_loss(self) -> None:
+        """Take the mean over the batch."""
+        self.learner.loss = self.losses.mean()
+        self.losses = self.losses.detach()  # with the graph behind it, it could not be copied
 
 
 # Algorithm 1.
@@ -204,6 +234,7 @@ class DQN(Learner):
     the replay buffer.
     """
 
+    network: QNetwork
     epsilon: float  # share of random actions
 
     def __init__(
@@ -216,14 +247,19 @@ class DQN(Learner):
         vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
-        """Without settings, those of the preset for `env_id` hold, or else the defaults.
+        """Without settings, those of the preset for `env_id` hold, or else the defaults. `cbs` may be variants too (see
+        `looptree.rl.variants`), of which some replace a part of the network.
 
-        Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where
-        actions are not discrete or observations not flat.
+        Raises `BadSetting` (where two variants replace the same part, too), `UnknownEnvironment`,
+        `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not discrete or observations not flat.
         """
         settings = settings or PRESETS.get(env_id, DQNSettings())
         observations, actions = single_spaces(env_id)
-        network = q_network(observations, actions, settings.hidden_sizes, stream(seed, "network"))
+        plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]
+        design = QDesign(stream(seed, "network"))
+        for callback in plugged_in:
+            design = callback.shape(design) if isinstance(callback, NetworkPart) else design
+        network = q_network(observations, actions, settings.hidden_sizes, design)
         self.settings = settings
         self.gamma = settings.gamma
         self.epsilon = settings.epsilon_start
@@ -260,7 +296,7 @@ class DQN(Learner):
                 TorchThreads(1),
                 Schedule("epsilon", exploration(settings), over="env_steps"),
                 SyncTarget(settings.target_every_env_steps),
-                *several(cbs),
+                *plugged_in,
             ],
             seed=seed,
             total_env_steps=settings.total_env_steps,
@@ -270,6 +306,11 @@ class DQN(Learner):
             passes_per_evaluation=settings.evaluate_every_env_steps // settings.env_steps_per_pass,
             name=name,
         )
+
+    def __str__(self) -> str:
+        """The tree, and below it the parts of the network that are not DQN's own."""
+        parts = [f"{place} by {name}" for place, name in self.network.replaced_by.items()]
+        return "\n".join([super().__str__(), *([f"network: {', '.join(parts)}"] if parts else [])])
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state of the run between two passes."""

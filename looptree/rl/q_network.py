@@ -1,0 +1,167 @@
+"""QNetwork: the value of each action, put together from parts of which a variant may replace one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from looptree.core.callback import Callback
+from looptree.core.errors import BadSetting
+from looptree.rl.networks import Network, uniform_linear
+from looptree.rl.seeding import torch_generator
+
+MakeLinear = Callable[[int, int, torch.Generator], nn.Module]
+
+
+class QNetwork(Network):
+    """From observations to one value for each action.
+
+    Every layer of the trunk is followed by a ReLU; the head turns what comes out of it into outputs, which the reading
+    reads as values. For most networks the outputs are the values themselves.
+    """
+
+    def __init__(
+        self,
+        trunk: Iterable[nn.Module],
+        head: nn.Module,
+        reading: Reading,
+        num_actions: int,
+        replaced_by: dict[str, str],
+    ) -> None:
+        """`replaced_by` says by place which callback a part is from, for those that are not DQN's own."""
+        super().__init__()
+        self.replaced_by = replaced_by
+        self.trunk = nn.ModuleList(trunk)
+        self.head = head
+        self.reading = reading
+        self.output_size = num_actions
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """The outputs `(batch, actions * outputs of each)` for observations `(batch, *observation shape)`."""
+        features = observation.float()
+        for layer in self.trunk:
+            features = torch.relu(layer(features))
+        outputs: Tensor = self.head(features)
+        return outputs
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """The values `(batch, actions)` that outputs `(batch, actions * outputs of each)` say."""
+        return self.reading.values(outputs)
+
+    def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """The values `(envs, actions)` of observations `(envs, *observation shape)`, without autograd."""
+        with torch.inference_mode():
+            # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
+            values: NDArray[np.float32] = self.values(self(torch.tensor(observation))).numpy(force=True)
+        return values
+
+
+class Reading(nn.Module):
+    """How a network's outputs are read: each as the value of an action."""
+
+    outputs_per_action = 1
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """The values `(batch, actions)` that outputs `(batch, actions * outputs_per_action)` say."""
+        return outputs
+
+
+class ValueHead(nn.Module):
+    """Linear layers with ReLU between them, from features to the outputs of all actions."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        num_actions: int,
+        outputs_per_action: int,
+        linear: MakeLinear,
+        generator: torch.Generator,
+    ) -> None:
+        """`sizes` are the number of features and those of the hidden units."""
+        super().__init__()
+        self.linears = linears([*sizes, num_actions * outputs_per_action], linear, generator)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The outputs `(batch, actions * outputs of each)` for features `(batch, features)`."""
+        *hidden, last = self.linears
+        for linear in hidden:
+            features = torch.relu(linear(features))
+        outputs: Tensor = last(features)
+        return outputs
+
+
+def linears(sizes: Sequence[int], linear: MakeLinear, generator: torch.Generator) -> nn.ModuleList:
+    """Linear layers from each size to the next."""
+    return nn.ModuleList(linear(inputs, outputs, generator) for inputs, outputs in itertools.pairwise(sizes))
+
+
+MakeHead = Callable[[Sequence[int], int, int, MakeLinear, torch.Generator], nn.Module]
+
+
+@dataclass(frozen=True)
+class QDesign:
+    """The parts that a Q-network is to be made of. All but the last hidden layer become the trunk."""
+
+    seed: np.random.SeedSequence
+    linear: MakeLinear = uniform_linear
+    head: MakeHead = ValueHead
+    reading: Reading = field(default_factory=Reading)
+    replaced_by: dict[str, str] = field(default_factory=dict)
+    """Which callback put another part in a place."""
+
+    def replace(self, callback: NetworkPart, place: Literal["linear", "head", "reading"], part: Any) -> QDesign:
+        """The same design with another part, on behalf of a callback.
+
+        Raises `BadSetting` where that part has been replaced before.
+        """
+        name = type(callback).__name__
+        if place in self.replaced_by:
+            raise BadSetting(
+                f"{self.replaced_by[place]} and {name} both replace the network's {place}; plug in one of them only."
+            )
+        replaced_by = self.replaced_by | {place: name}
+        return dataclasses.replace(self, replaced_by=replaced_by, **{place: part})
+
+    def network(self, input_size: int, hidden_sizes: Sequence[int], num_actions: int) -> QNetwork:
+        """The network, with initial weights drawn from the seed."""
+        generator = torch_generator(self.seed)
+        trunk = linears([input_size, *hidden_sizes[:-1]], self.linear, generator)
+        sizes = [input_size, *hidden_sizes][-2:] if hidden_sizes else [input_size]
+        head = self.head(sizes, num_actions, self.reading.outputs_per_action, self.linear, generator)
+        return QNetwork(trunk, head, self.reading, num_actions, self.replaced_by)
+
+
+class NetworkPart(Callback):
+    """A variant that replaces a part of the network, and so has to be there when the network is made:
+    `DQN("CartPole-v1", cbs=[Dueling()])`."""
+
+    shaped = False  # whether a network was made with it
+
+    def shape(self, design: QDesign) -> QDesign:
+        """The design with this callback's part in it.
+
+        Raises `BadSetting` where another callback has replaced that part.
+        """
+        self.shaped = True
+        return self.into(design)
+
+    def into(self, design: QDesign) -> QDesign:
+        """The design with `design.replace(self, place, part)`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say which part it replaces; give it an `into`.")
+
+    def before_run(self) -> None:
+        """See that the network was made with it."""
+        if not self.shaped:
+            name = type(self).__name__
+            raise BadSetting(
+                f"{name} is part of a network, and {self.parent.name}'s was made without it; hand it over when the "
+                f"learner is made: {type(self.parent).__name__}(..., cbs=[{name}()])."
+            )

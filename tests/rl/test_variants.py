@@ -1,0 +1,140 @@
+"""What the variants of DQN have in common: they plug in, learn, and go on from a state."""
+
+import copy
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from looptree import BindingError
+from looptree.core.errors import BadSetting, NotACallback
+from looptree.rl.algorithms.dqn import DQN, DQNSettings
+from looptree.rl.state import module_state
+from looptree.rl.variants.double_q import DoubleQ
+from looptree.rl.variants.dueling import Dueling
+from looptree.rl.variants.n_step import NStep
+from tests.rl.plain import assert_plain
+from tests.rl.toys import register
+
+SMALL = DQNSettings(
+    total_env_steps=600,
+    env_steps_per_pass=50,
+    gradient_steps_per_pass=4,
+    learning_starts_env_steps=200,
+    replay_capacity=300,
+    batch_size=16,
+    hidden_sizes=(16, 16),
+    learning_rate=1e-3,
+    target_every_env_steps=20,
+    epsilon_fraction=0.5,
+    evaluate_every_env_steps=150,
+    evaluation_episodes=3,
+)
+
+VARIANTS = {
+    "double": lambda: [DoubleQ()],
+    "dueling": lambda: [Dueling()],
+    "n_step": lambda: [NStep(3)],
+    "all": lambda: [DoubleQ(), Dueling(), NStep(3)],
+}
+
+each_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+def small(name, seed=0, **changes):
+    return DQN("CartPole-v1", dataclasses.replace(SMALL, **changes), VARIANTS[name](), seed=seed)
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+@each_variant
+def test_learning_which_button_belongs_to_which_lamp(name):
+    register()
+    settings = DQNSettings(
+        total_env_steps=1200,
+        env_steps_per_pass=8,
+        gradient_steps_per_pass=8,
+        learning_starts_env_steps=100,
+        replay_capacity=1200,
+        hidden_sizes=(32,),
+        learning_rate=2e-3,
+        gamma=0.4,
+        target_every_env_steps=50,
+        epsilon_fraction=0.3,
+        evaluate_every_env_steps=400,
+        evaluation_episodes=5,
+    )
+    learner = DQN("LooptreeIdentity-v0", settings, VARIANTS[name](), seed=1).run()
+    assert learner.evaluate(10).mean() > 95  # of 100; by chance 25
+
+
+@pytest.mark.filterwarnings("error")
+@each_variant
+def test_the_tree_has_no_findings(name):
+    assert small(name).check(strict=True) == ()
+
+
+@each_variant
+def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(name):
+    through = small(name).run()
+    assert equal(module_state(through.network), module_state(small(name).run().network))
+    stopped = small(name).run(times=int(np.random.default_rng(len(name)).integers(1, 12)))
+    state = stopped.state_dict()
+    assert_plain(state)
+    loaded = small(name)
+    loaded.load_state_dict(state)
+    copied, pickled = copy.deepcopy(stopped), pickle.loads(pickle.dumps(stopped))
+    for other in (loaded, copied, pickled, stopped):
+        other.run()
+        assert equal(module_state(through.network), module_state(other.network))
+        assert equal(module_state(through.target_network), module_state(other.target_network))
+
+
+def test_a_hook_that_two_variants_replace_is_refused():
+    with pytest.raises(BindingError, match=r"DoubleQ.before_target.*DoubleQ.before_target"):
+        DQN("CartPole-v1", SMALL, [DoubleQ(), DoubleQ()]).run()
+    with pytest.raises(BindingError, match=r"NStep.on_sample.*NStep.on_sample"):
+        DQN("CartPole-v1", SMALL, [NStep(2), NStep(3)]).run()
+
+
+def test_a_part_of_the_network_that_two_variants_replace_is_refused():
+    with pytest.raises(BadSetting) as error:
+        DQN("CartPole-v1", SMALL, [Dueling(), Dueling()])
+    assert str(error.value) == "Dueling and Dueling both replace the network's head; plug in one of them only."
+
+
+def test_a_part_of_the_network_cannot_be_plugged_in_later():
+    with pytest.raises(BadSetting) as error:
+        DQN("CartPole-v1", SMALL).add_cb(Dueling()).run()
+    assert str(error.value) == (
+        "Dueling is part of a network, and dqn's was made without it; "
+        "hand it over when the learner is made: DQN(..., cbs=[Dueling()])."
+    )
+
+
+def test_others_can_be_plugged_in_between_runs():
+    learner = DQN("CartPole-v1", SMALL).run(times=6)
+    learner.add_cb(DoubleQ()).add_cb(NStep(3)).run(times=2)
+    learner.remove_cb(DoubleQ).run()
+    assert learner.env_steps == 600
+
+
+def test_classes_fit_too_and_nothing_else():
+    assert "double_q · instead of QUpdate.before_target" in str(DQN("CartPole-v1", SMALL, DoubleQ))
+    with pytest.raises(NotACallback):
+        DQN("CartPole-v1", SMALL, ["DoubleQ"])
+
+
+def test_the_description_says_what_each_replaced():
+    lines = str(small("all")).splitlines()
+
+    def line(text):
+        return next(line for line in lines if text in line)
+
+    assert "double_q · instead of QUpdate.before_target" in line("before_target")
+    assert "n_step · instead of QUpdate.on_sample" in line("on_sample")
+    assert lines[-1] == "network: head by Dueling"
+    assert "network:" not in str(small("double"))

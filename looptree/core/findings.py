@@ -240,12 +240,13 @@ def shadowed_field(placed: Placed, access: Access, ancestor: Any, declaring: typ
 def unknown_field(placed: Placed, access: Access) -> Finding:
     """A read of a field that nobody writes or declares."""
     asked = list(ancestry(access.base))
+    *nearer, last = [repr(node.name) for node in asked]
     close = nearest(access.name, {name for node in asked for name in known_names(node)})
     return Finding(
         "unknown field",
         access.place,
         f"{placed.label} reads {access.name!r}, which nobody sets or declares on"
-        f" {' or '.join(repr(node.name) for node in asked)}.",
+        f" {', '.join(nearer)}{' or ' if nearer else ''}{last}.",
         f"Nearest is {close!r}." if close else "A field is set by a hook or in __init__, or declared in the class.",
         f"{_from_self(placed.owner, access.base)}.{close}"
         if close

@@ -112,8 +112,8 @@ def own_value(node: Node, name: str) -> Any:
     if any(_is_computed(type(ancestor), name) for ancestor in above):
         return _MISSING
     value = getattr(node, name, _MISSING)
-    is_above = value is _MISSING or any(value is ancestor for ancestor in above)
-    return _MISSING if is_above or (above and value is getattr(above[0], name, _MISSING)) else value
+    is_above = any(value is ancestor or value is getattr(ancestor, name, _MISSING) for ancestor in above)
+    return _MISSING if is_above else value
 
 
 def _is_computed(cls: type, name: str) -> bool:

@@ -45,4 +45,4 @@ class GracefulInterrupt(Callback):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        self.loop.root.stop("Ctrl-C")
+        self.loop.root.stop("Ctrl-C", by=type(self).__name__)

@@ -129,10 +129,7 @@ class _Screen:
 
 def _last_count(loop: Any) -> float | None:
     """The `count` that a loop will have after this run, if it is known."""
-    times = loop.times if loop._run_times is None else loop._run_times
-    if times is None and not loop.plan.own_items:
-        times = 1
-    return None if times is None or times == math.inf else loop.count + times
+    return None if loop.planned in (None, math.inf) else loop.count + loop.planned
 
 
 class _Bar(Bar):

@@ -174,7 +174,7 @@ def watchers(loop: Any) -> Iterator[Watcher]:
     for each in below:
         below.extend(each.inner_loops)
     for node in dict.fromkeys((*ancestry(loop), *below)):
-        yield from node._watchers
+        yield from node.watchers
 
 
 def following(plan: LoopPlan) -> frozenset[str]:

@@ -90,7 +90,7 @@ def test_trace_prints_who_changed_what():
     done = looptree("trace", *SHORT, "--fields", "epsilon, loss")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Trace of dqn: 2 fields, ")
-    assert re.search(r"^dqn.loss +\d+ +QUpdate.on_loss \(", done.stdout, re.MULTILINE)
+    assert re.search(r"^dqn.loss +\d+ +QUpdate.after_loss \(", done.stdout, re.MULTILINE)
     assert re.search(r"^dqn \d+ +Schedule.before_pass +dqn.epsilon +1 ", done.stdout, re.MULTILINE)
     assert done.stdout.splitlines()[-1] == "dqn ran all 3 items"
 

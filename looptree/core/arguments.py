@@ -13,6 +13,7 @@ from looptree.core.errors import BadSetting
 from looptree.core.node import Node
 
 CallOn = str | Callable[..., Any] | Iterable[str | Callable[..., Any]]
+Callbacks = Callback | type[Callback] | Iterable[Callback | type[Callback]]
 N = TypeVar("N", bound=Node)
 
 

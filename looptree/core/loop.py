@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
-from looptree.core.arguments import CallOn, checked_name, checked_times, instance, names_called_on, several
+from looptree.core.arguments import Callbacks, CallOn, checked_name, checked_times, instance, names_called_on, several
 from looptree.core.binding import bind
 from looptree.core.blame import broke_off, caller
 from looptree.core.bound import Bound
@@ -153,7 +153,7 @@ class Loop(_LoopFields):
     def __init__(
         self,
         inner_loops: Loop | type[Loop] | Iterable[Loop | type[Loop]] | None = None,
-        cbs: Callback | type[Callback] | Iterable[Callback | type[Callback]] | None = None,
+        cbs: Callbacks | None = None,
         persist_cbs: bool = False,
         call_on: CallOn | None = None,
         parent: Loop | None = None,
@@ -280,7 +280,7 @@ class Loop(_LoopFields):
     def run(
         self,
         times: int | float | None = None,
-        cbs: Callback | type[Callback] | Iterable[Callback | type[Callback]] | None = None,
+        cbs: Callbacks | None = None,
         phases: Phases | None = None,
     ) -> Self:
         """Run all passes, and return the loop.
@@ -319,7 +319,7 @@ class Loop(_LoopFields):
     def _open(
         self,
         times: int | float | None,
-        cbs: Callback | type[Callback] | Iterable[Callback | type[Callback]] | None,
+        cbs: Callbacks | None,
         phases: Phases | None,
     ) -> list[Callback]:
         root = self.root
@@ -374,8 +374,8 @@ class Loop(_LoopFields):
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, BindingError) and self.index is None:
             return
-        if isinstance(error.__cause__, StopIteration):  # as which a generator cannot let it through
-            error = error.__cause__
+        if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
+            error = error.__cause__  # which a generator cannot let through as it is
         if broke_off(error):
             self._ended = "left", "", ""
         settle(error, "failed", in_words(error))

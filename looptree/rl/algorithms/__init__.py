@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from looptree.rl.algorithms import dqn, ppo
+from looptree.rl.algorithms import a2c, dqn, ppo
 from looptree.rl.learner import Learner
 
 
@@ -18,6 +18,7 @@ class Algorithm(NamedTuple):
 
 
 ALGORITHMS = {
+    "a2c": Algorithm(a2c.A2C, a2c.A2CSettings, a2c.PRESETS),
     "dqn": Algorithm(dqn.DQN, dqn.DQNSettings, dqn.PRESETS),
     "ppo": Algorithm(ppo.PPO, ppo.PPOSettings, ppo.PRESETS),
 }

@@ -9,13 +9,14 @@ optimization (ICLR blog track, 2022), except that truncated episodes have a valu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
 from looptree.core.arguments import several
@@ -92,15 +93,10 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
-        require_whole(self, "total_env_steps", "num_envs", "steps_per_rollout", "epochs", "batch_size")
-        require_whole(self, "evaluate_every_env_steps", "evaluation_episodes")
-        require(self, "hidden_sizes", all(units >= 1 for units in self.hidden_sizes), "1 unit or more a layer")
-        for name in ("learning_rate", "clip_range", "value_clip_range", "target_kl", "max_gradient_norm"):
+        check_shared(self)
+        require_whole(self, "epochs", "batch_size")
+        for name in ("clip_range", "value_clip_range", "target_kl"):
             require(self, name, getattr(self, name) > 0, "a number above 0")
-        for name in ("entropy_coefficient", "value_coefficient"):
-            require(self, name, getattr(self, name) >= 0, "a number of 0 or more")
-        for name in ("gamma", "gae_lambda"):
-            require(self, name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         endless = self.anneal_clip_range and math.isinf(self.clip_range)
         require(self, "clip_range", not endless, "with anneal_clip_range, a finite number")
 
@@ -108,6 +104,19 @@ class PPOSettings:
     def env_steps_per_rollout(self) -> int:
         """Steps of all environments together between two updates."""
         return self.num_envs * self.steps_per_rollout
+
+
+def check_shared(settings: Any) -> None:
+    """Raise `BadSetting` for a setting that cannot be, of those that every algorithm of this kind has."""
+    require_whole(settings, "total_env_steps", "num_envs", "steps_per_rollout")
+    require_whole(settings, "evaluate_every_env_steps", "evaluation_episodes")
+    require(settings, "hidden_sizes", all(units >= 1 for units in settings.hidden_sizes), "1 unit or more a layer")
+    for name in ("learning_rate", "max_gradient_norm"):
+        require(settings, name, getattr(settings, name) > 0, "a number above 0")
+    for name in ("entropy_coefficient", "value_coefficient"):
+        require(settings, name, getattr(settings, name) >= 0, "a number of 0 or more")
+    for name in ("gamma", "gae_lambda"):
+        require(settings, name, 0 <= getattr(settings, name) <= 1, "a number from 0 to 1")
 
 
 PRESETS = {
@@ -250,12 +259,12 @@ class Minibatch(Update):
     if TYPE_CHECKING:  # read on the loops above
         network: ActorCritic
         minibatches: list[Experience]
-        settings: PPOSettings
         learning_rate: float
         clip_range: float
-
-    def __init__(self, optimizer: torch.optim.Optimizer, settings: PPOSettings) -> None:
-        super().__init__(optimizer, settings.batch_size, settings.max_gradient_norm, name="minibatch")
+        value_clip_range: float
+        normalise_advantages: bool
+        entropy_coefficient: float
+        value_coefficient: float
 
     def items(self) -> list[Experience]:
         """The minibatches of this epoch."""
@@ -273,17 +282,17 @@ class Minibatch(Update):
     def on_target(self) -> None:
         """Normalise the advantages."""
         advantages = self.batch.advantage
-        self.advantages = normalised(advantages) if self.settings.normalise_advantages else advantages
+        self.advantages = normalised(advantages) if self.normalise_advantages else advantages
 
     def on_loss(self) -> None:
         """Ask actor and critic again; the loss is minus the objective of equation 9."""
-        batch, settings, policy = self.batch, self.settings, self.network.policy
+        batch, policy = self.batch, self.network.policy
         outputs, values = self.network(batch.observation)
         self.log_ratio = policy.log_prob(outputs, batch.action) - batch.log_prob
-        loss = settings.value_coefficient * value_loss(values, batch.target, batch.value, settings.value_clip_range)
+        loss = self.value_coefficient * value_loss(values, batch.target, batch.value, self.value_clip_range)
         loss = loss - clipped_objective(self.log_ratio, self.advantages, self.clip_range)
-        if settings.entropy_coefficient:
-            loss = loss - settings.entropy_coefficient * policy.entropy(outputs).mean()
+        if self.entropy_coefficient:
+            loss = loss - self.entropy_coefficient * policy.entropy(outputs).mean()
         self.learner.loss = loss
 
 
@@ -353,6 +362,9 @@ class PPO(Learner):
 
     learning_rate: float
     clip_range: float
+    value_clip_range: float
+    entropy_coefficient: float
+    value_coefficient: float
     experience: Experience  # the latest rollout's, ready to be learnt from
 
     if TYPE_CHECKING:
@@ -376,12 +388,18 @@ class PPO(Learner):
         settings = settings or PRESETS.get(env_id, PPOSettings())
         observations, actions = single_spaces(env_id)
         network = actor_critic(observations, actions, settings, stream(seed, "network"))
-        self.settings = settings
+        self.settings: Any = settings
         self.env_id = env_id
         self.learning_rate = settings.learning_rate
         self.clip_range = settings.clip_range
+        self.value_clip_range = settings.value_clip_range
+        self.normalise_advantages = settings.normalise_advantages
+        self.entropy_coefficient = settings.entropy_coefficient
+        self.value_coefficient = settings.value_coefficient
+        self.gamma = settings.gamma
+        self.gae_lambda = settings.gae_lambda
         self.memory = Rollout(settings.steps_per_rollout, settings.num_envs, observations, network.policy)
-        optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-5, fused=True)
+        optimizer = self.new_optimizer(network.parameters(), settings.learning_rate)
         valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
         super().__init__(
             env_id,
@@ -399,7 +417,7 @@ class PPO(Learner):
                 name="source",
             ),
             Epochs(
-                Minibatch(optimizer, settings),
+                Minibatch(optimizer, settings.batch_size, settings.max_gradient_norm, name="minibatch"),
                 settings.epochs,
                 settings.batch_size,
                 None if math.isinf(settings.target_kl) else TargetKL(settings.target_kl),
@@ -414,13 +432,17 @@ class PPO(Learner):
             name=name,
         )
 
+    def new_optimizer(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+        """What steps down the gradient."""
+        return torch.optim.Adam(parameters, learning_rate, eps=1e-5, fused=True)
+
     def before_collect(self, _phase: str = "train") -> None:
         """Begin a new rollout."""
         self.memory.clear()
 
     def before_update(self, _phase: str = "train") -> None:
         """Estimate the advantages with the critic as it is, and note how likely the actions were."""
-        rollout, policy, settings = self.memory, self.network.policy, self.settings
+        rollout, policy = self.memory, self.network.policy
         action = torch.from_numpy(rollout.action.reshape(-1, *policy.action_shape))
         with torch.no_grad():
             outputs, of_seen = self.network(rollout.seen())
@@ -432,8 +454,8 @@ class PPO(Learner):
             next_values,
             rollout.terminated,
             rollout.truncated,
-            settings.gamma,
-            settings.gae_lambda,
+            self.gamma,
+            self.gae_lambda,
         )
         columns = (
             rollout.observation,

@@ -8,6 +8,7 @@ nearest ancestor that has it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from looptree.core.node import (
     declared_names,
     is_called,
     method_function,
-    methods,
     own_classes,
 )
 
@@ -59,10 +59,11 @@ class Scope:
     def _mentioned(self) -> Iterator[str]:
         """Names of what may become a field in ways that are not followed: attributes that somebody sets on something,
         functions that are given a loop included, and names in strings, those in fields included."""
-        functions: dict[CodeType, Callable[..., Any]] = {}
+        functions: dict[CodeType, FunctionType] = {}
         for cls in {type(node) for node in self.nodes}:
-            for function in methods(cls).values():
-                _gather_called(function, functions)
+            for value in (value for base in own_classes(cls) for value in vars(base).values()):
+                for function in _functions_of(value):
+                    _gather_called(function, functions)
         for code in functions:
             yield from accesses(code).stored
             yield from accesses(code).strings
@@ -84,12 +85,11 @@ class Scope:
     def class_fields(self, cls: type) -> frozenset[str]:
         """The fields that a class declares or that its methods write."""
         if cls not in self._class_fields:
-            written = {
-                path[0]
-                for function in methods(cls).values()
-                for path in accesses(function_code(function)).writes
-                if len(path) == 1
-            }
+            values = [value for base in own_classes(cls) for value in vars(base).values()]
+            methods = [value for value in values if not isinstance(value, staticmethod)]
+            functions = [function for method in methods for function in _functions_of(method)]
+            paths = [path for function in functions for path in accesses(function.__code__).writes]
+            written = {path[0] for path in paths if len(path) == 1}
             self._class_fields[cls] = frozenset(written | set(declared_names(cls)))
         return self._class_fields[cls]
 
@@ -218,18 +218,27 @@ def _neighbours(scope: Scope, node: Node, name: str) -> list[Node]:
     return []
 
 
-def _gather_called(function: Callable[..., Any], gathered: dict[CodeType, Callable[..., Any]]) -> None:
-    """Add a function, and those that it gives a loop to, as far as they are written in Python."""
-    plain = inspect.unwrap(function)
-    if not isinstance(plain, FunctionType) or plain.__code__ in gathered:
+def _functions_of(value: Any) -> list[FunctionType]:
+    """The functions behind a class attribute, as far as they are written in Python."""
+    parts: list[Any] = [value]
+    if isinstance(value, property):
+        parts = [value.fget, value.fset, value.fdel]
+    elif isinstance(value, functools.cached_property | functools.partialmethod):
+        parts = [value.func]
+    return [plain for part in parts if isinstance(plain := inspect.unwrap(part), FunctionType)]
+
+
+def _gather_called(function: FunctionType, gathered: dict[CodeType, FunctionType]) -> None:
+    """Add a function and those that it gives a loop to."""
+    if function.__code__ in gathered:
         return
-    gathered[plain.__code__] = plain
-    for name in accesses(plain.__code__).handed_to:
-        called = _named(plain, name)
+    gathered[function.__code__] = function
+    for name in accesses(function.__code__).handed_to:
+        called = _named(function, name)
         if isinstance(called, type):
             called = None if issubclass(called, Node) else _class_attribute(called, "__init__")
-        if callable(called):
-            _gather_called(called, gathered)
+        for each in _functions_of(called):
+            _gather_called(each, gathered)
 
 
 def _named(function: FunctionType, dotted: str) -> Any:

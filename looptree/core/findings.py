@@ -83,13 +83,12 @@ def takes_more(placed: Placed, names: Sequence[str], wrong: Sequence[str]) -> Fi
 
 
 def would_not_run(placed: Placed) -> Finding:
-    """A hook that is a generator or a coroutine, so that calling it runs none of its lines."""
-    coroutine = inspect.iscoroutinefunction(inspect.unwrap(placed.hook.function))
+    """A hook of which a call would only make a generator or a coroutine."""
     return Finding(
         "signature",
         placed.place,
-        f"{placed.label} is a {'coroutine' if coroutine else 'generator'}, of which a call runs not a line.",
-        f"A hook is a plain function, {'without async and await' if coroutine else 'without yield'}.",
+        f"{placed.label} is a generator or coroutine, so that calling it runs none of its lines.",
+        "A hook is a plain function, without yield, async and await.",
         _definition(placed),
     )
 

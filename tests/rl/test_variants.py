@@ -11,9 +11,12 @@ from looptree import BindingError
 from looptree.core.errors import BadSetting, NotACallback
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.state import module_state
+from looptree.rl.variants.c51 import C51
 from looptree.rl.variants.double_q import DoubleQ
 from looptree.rl.variants.dueling import Dueling
 from looptree.rl.variants.n_step import NStep
+from looptree.rl.variants.noisy import Noisy
+from looptree.rl.variants.prioritized import Prioritized
 from tests.rl.plain import assert_plain
 from tests.rl.toys import register
 
@@ -36,7 +39,10 @@ VARIANTS = {
     "double": lambda: [DoubleQ()],
     "dueling": lambda: [Dueling()],
     "n_step": lambda: [NStep(3)],
-    "all": lambda: [DoubleQ(), Dueling(), NStep(3)],
+    "prioritized": lambda: [Prioritized()],
+    "noisy": lambda: [Noisy()],
+    "c51": lambda: [C51(21, 0.0, 10.0)],
+    "all": lambda: [DoubleQ(), Dueling(), NStep(3), Prioritized(), Noisy(), C51(21, 0.0, 10.0)],
 }
 
 each_variant = pytest.mark.parametrize("name", VARIANTS)
@@ -135,6 +141,10 @@ def test_the_description_says_what_each_replaced():
         return next(line for line in lines if text in line)
 
     assert "double_q · instead of QUpdate.before_target" in line("before_target")
+    assert "prioritized · instead of QUpdate.before_sample" in line("before_sample")
     assert "n_step · instead of QUpdate.on_sample" in line("on_sample")
-    assert lines[-1] == "network: head by Dueling"
+    assert "c51 · instead of QUpdate.on_target" in line("on_target")
+    assert "c51 · instead of QUpdate.on_loss" in line("on_loss")
+    assert "prioritized · instead of QUpdate.after_loss" in line("after_loss")
+    assert lines[-1] == "network: head by Dueling, linear by Noisy, reading by C51"
     assert "network:" not in str(small("double"))

@@ -94,8 +94,13 @@ class Scope:
         return self._class_fields[cls]
 
     def owner(self, base: Node, name: str) -> Node | None:
-        """The nearest of a node and its ancestors that has a field; None where nobody has."""
-        return next((node for node in ancestry(base) if self.has_field(node, name)), None)
+        """The nearest of the nodes that are asked for a field and have it; None where nobody has."""
+        return next((node for node in asked(base, name) if self.has_field(node, name)), None)
+
+
+def asked(node: Node, name: str) -> list[Node]:
+    """Who is asked when a name is read on a node: itself, and those above it if its class hands that name on."""
+    return list(ancestry(node)) if isinstance(_class_attribute(type(node), name), Forward) else [node]
 
 
 def own_value(node: Node, name: str) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from looptree.core.accesses import Access
+from looptree.core.accesses import Access, asked
 from looptree.core.errors import listed, nearest
 from looptree.core.hook import MOMENTS, PARAMETERS, RESERVED_EVENTS
 from looptree.core.names import class_place
@@ -223,6 +223,18 @@ def unknown_phase(placed: Placed, root: Any, there: Sequence[str]) -> Finding:
 # fields
 
 
+def reserved_field(placed: Placed, access: Access) -> Finding:
+    """An assignment to a field that the engine keeps on every loop."""
+    return Finding(
+        "reserved field",
+        access.place,
+        f"{placed.label} sets {access.name!r} on {access.base.name}, where looptree itself keeps it.",
+        "Give the field another name.",
+        f"self.own_{access.name} = ...",
+        "warning",
+    )
+
+
 def shadowed_field(placed: Placed, access: Access, ancestor: Any, declaring: type) -> Finding:
     """An assignment to a name that an ancestor declares."""
     return Finding(
@@ -237,19 +249,25 @@ def shadowed_field(placed: Placed, access: Access, ancestor: Any, declaring: typ
 
 
 def unknown_field(placed: Placed, access: Access) -> Finding:
-    """A read of a field that nobody writes or declares."""
-    asked = list(ancestry(access.base))
-    *nearer, last = [repr(node.name) for node in asked]
-    close = nearest(access.name, {name for node in asked for name in known_names(node)})
+    """A read of a field that nobody who is asked for it writes or declares."""
+    name, nodes = access.name, asked(access.base, access.name)
+    *nearer, last = [repr(node.name) for node in nodes]
+    above = next((node for node in ancestry(access.base) if node not in nodes and name in known_names(node)), None)
+    close = nearest(name, {known for node in nodes for known in known_names(node)})
+    if above is not None:
+        fits, write = f"{above.name!r} has it.", f"{_from_self(placed.owner, above)}.{name}"
+    elif close is not None:
+        fits, write = f"Nearest is {close!r}.", f"{_from_self(placed.owner, access.base)}.{close}"
+    else:
+        fits = "A field is set by a hook or in __init__, or declared in the class."
+        write = f"self.{name} = ...  # in {type(access.base).__name__}.__init__"
     return Finding(
         "unknown field",
         access.place,
-        f"{placed.label} reads {access.name!r}, which nobody sets or declares on"
+        f"{placed.label} reads {name!r}, which nobody sets or declares on"
         f" {', '.join(nearer)}{' or ' if nearer else ''}{last}.",
-        f"Nearest is {close!r}." if close else "A field is set by a hook or in __init__, or declared in the class.",
-        f"{_from_self(placed.owner, access.base)}.{close}"
-        if close
-        else f"self.{access.name} = ...  # in {type(access.base).__name__}.__init__",
+        fits,
+        write,
         "warning",
     )
 

@@ -482,9 +482,39 @@ def test_an_unknown_field_of_another_loop_has_the_way_there():
         "self.training.inner.td_error",
         "self.training.inner.td_error",
     ]
-    assert found[1].given == (
-        "Reads.after_epoch reads 'td_eror', which nobody sets or declares on 'inner' or 'training'."
-    )
+    assert found[1].given == "Reads.after_epoch reads 'td_eror', which nobody sets or declares on 'inner'."
+
+
+def test_a_read_on_a_named_loop_is_handed_on_only_if_that_loop_reads_it_itself():
+    class Outer(Loop):
+        rate = 0.1
+
+        def on_epoch(self):
+            pass
+
+    class Inner(Loop):
+        call_on = "on_epoch"
+
+        def on_update(self):
+            pass
+
+    class ReadsItself(Inner):
+        def before_update(self):
+            self.own_rate = self.rate
+
+    class Reads(Callback):
+        def after_epoch(self):
+            self.seen = self.outer.inner.rate
+
+    assert Outer(cbs=Reads, inner_loops=ReadsItself(name="inner")).check() == ()
+    loop = Outer(cbs=Reads, inner_loops=Inner)
+    assert texts(loop) == [
+        f"{place(Reads.after_epoch, 1)}: Reads.after_epoch reads 'rate', which nobody sets or declares on 'inner'."
+        " 'outer' has it.\n"
+        "    write: self.outer.rate"
+    ]
+    with pytest.warns(FieldWarning), pytest.raises(AttributeError, match="rate"):
+        loop.run()
 
 
 def test_the_unknown_field_of_a_helper_is_shown_where_it_is_read():
@@ -830,3 +860,28 @@ def test_a_callback_that_is_moved_reads_from_its_new_loop():
     top.middle.add_cb(callback)
     top.run()
     assert callback.found == "middle"
+
+
+def test_setting_a_field_that_the_engine_keeps_is_found():
+    class Counts(Loop):
+        def on_step(self):
+            self.count = 0
+
+    (finding,) = Counts().check()
+    assert finding.kind == "reserved field"
+    assert "sets 'count' on counts, where looptree itself keeps it" in str(finding)
+
+
+def test_a_callback_may_count_for_itself():
+    class Counts(Callback):
+        def __init__(self):
+            self.count = 0
+
+        def after_pass(self):
+            self.count += 1
+
+    class Plain(Loop):
+        def on_step(self):
+            pass
+
+    assert Plain(cbs=Counts).check() == ()

@@ -123,7 +123,7 @@ def k_fold():
             pass
 
         def after_fit(self):
-            self.score = self.fit.error
+            self.score = self.fit.misfit
             self.scores.append(self.score)
 
     class Fit(Loop):
@@ -150,7 +150,7 @@ def k_fold():
 
         def after_run(self):
             if self.errors:
-                self.fit.error = statistics.fmean(self.errors)
+                self.fit.misfit = statistics.fmean(self.errors)
 
     return Folds(list(range(9)), 3, inner_loops=Fit(times=2, inner_loops=Batches))
 

@@ -1,4 +1,4 @@
-"""Rows of the benchmark's table: figures, and the bar that one of them has to keep."""
+"""Rows of a benchmark's table: figures, and the bar that one of them has to keep."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,28 +10,42 @@ UNITS = {
     "ms": "{:.1f} ms",
     "percent": "{:+.1f} %",
     "modules": "{:.0f}",
+    "steps_s": "{:,.0f} /s",
+    "median_steps_s": "{:,.0f} /s",
+    "ratio": "{:.2f} x",
+    "share": "{:.2f} %",
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: figures by unit, and the most that one of them may be."""
+    """One line of the table: figures by unit, and the most or the least that one of them may be."""
 
     name: str
     figures: dict[str, float]
     bounded: str | None = None  # the unit that the bar is on
-    at_most: float = 0.0
+    at_most: float | None = None
+    at_least: float | None = None
 
     @property
     def verdict(self) -> str:
         if self.bounded is None:
             return ""
-        return "ok" if self.figures[self.bounded] <= self.at_most else "MISS"
+        figure = self.figures[self.bounded]
+        kept = (self.at_most is None or figure <= self.at_most) and (self.at_least is None or figure >= self.at_least)
+        return "ok" if kept else "MISS"
+
+    @property
+    def bar(self) -> str:
+        ends = {"at least": self.at_least, "at most": self.at_most}
+        if self.bounded is None:
+            return ""
+        unit = UNITS[self.bounded]
+        return ", ".join(f"{word} {unit.format(end).lstrip('+')}" for word, end in ends.items() if end is not None)
 
     def __str__(self) -> str:
         shown = "".join(f"{UNITS[unit].format(value):>12}" for unit, value in self.figures.items())
-        bar = "" if self.bounded is None else "at most " + UNITS[self.bounded].format(self.at_most).lstrip("+")
-        return f"  {self.name:<38}{shown:<38}{bar:<18}{self.verdict}".rstrip()
+        return f"  {self.name:<38}{shown:<38}{self.bar:<18}{self.verdict}".rstrip()
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self) | {"verdict": self.verdict}

@@ -12,7 +12,6 @@ import linecache
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"[-\d.,]+ ?(ns|µs|ms|s|%)(?=\s|$)")
@@ -44,9 +43,17 @@ def shown_in(text):
 
 
 def run_page(path, name):
-    """Run a page, and compare or rewrite what it shows."""
-    page = Path(path)
-    text = page.read_text()
+    """Run a page, and compare what it shows; or rewrite it, until writing it moves no line any more."""
+    if os.environ.get("LOOPTREE_SHOWN") == "write":
+        while (text := _rewritten(path.read_text(), name)) != path.read_text():
+            path.write_text(text)
+        return
+    for block, output in _printed(path.read_text(), name):
+        assert _comparable(output, block.times) == _comparable(block.output, block.times), f"{name}:{block.line}"
+
+
+def _printed(text, name):
+    """The blocks of a page that show output, each with what it prints now."""
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     namespace = {"__name__": "__main__"}
     printed = []
@@ -58,13 +65,16 @@ def run_page(path, name):
             assert not output.getvalue(), f"{name}:{block.line} prints, and the page does not show it"
         else:
             printed.append((block, output.getvalue()))
-    if os.environ.get("LOOPTREE_SHOWN") == "write":
-        for block, output in reversed(printed):
+    return printed
+
+
+def _rewritten(text, name):
+    """A page with the output that its code has now; times that would not compare as others stay as they are."""
+    for block, output in reversed(_printed(text, name)):
+        if _comparable(output, block.times) != _comparable(block.output, block.times):
             start, end = block.place
             text = text[:start] + output + text[end:]
-        page.write_text(text)
-    for block, output in printed:
-        assert _comparable(output, block.times) == _comparable(block.output, block.times), f"{name}:{block.line}"
+    return text
 
 
 def _comparable(output, times):

@@ -17,8 +17,9 @@ class EarlyStop(Callback):
         Learner(cbs=EarlyStop("valid_loss", patience=3))
         DQN(cbs=EarlyStop("mean_return", patience=5, mode="max", phase="valid"))
 
-    After each pass the score of that moment is compared with the best before it. A score of None has not been measured
-    yet and is passed over; NaN is never better.
+    After each pass the score of that moment is compared with the best before it in this run. A score of None has not
+    been measured yet and is passed over; NaN is never better. Every run begins anew, but for one that goes on from a
+    loaded state.
 
     Args:
         field: the score: a name, or the end of a path; the loop or callback that has it (see `find_owner`) is found
@@ -56,9 +57,13 @@ class EarlyStop(Callback):
         self._every = 1
         self._best: float | None = None
         self._worse = 0
+        self._resumed = False
 
     def before_run(self) -> None:
-        """Find whose field it is, and in which passes it is measured."""
+        """Begin anew; find whose field it is, and in which passes it is measured."""
+        if not self._resumed:
+            self._best, self._worse = None, 0
+        self._resumed = False
         self._owner = find_owner(self.loop, self.field)
         if self.measured_in is not None:
             self._every = self._phase_every(self.measured_in)
@@ -76,7 +81,6 @@ class EarlyStop(Callback):
             return
         self._worse += 1
         if self._worse >= self.patience:
-            self._worse = 0  # a further run is given as much patience
             self.loop.stop(f"no improvement in {self.patience} {self._unit()}")
 
     def finally_run(self) -> None:
@@ -120,3 +124,4 @@ class EarlyStop(Callback):
         """Take over what `state_dict` gave."""
         self._best = state["best"]
         self._worse = state["worse"]
+        self._resumed = True

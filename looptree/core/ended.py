@@ -46,8 +46,8 @@ def _ran_all(loop: Any) -> str:
     if loop._running:
         return f"still running, after {_passes(loop.count - loop._first)}"
     done = loop.index + 1
-    return {0: "ran no items: there were none", 1: "ran its only item"}.get(done, f"ran all {done} items")
+    return {0: "ran no items: there were none", 1: "ran its only item"}.get(done, f"ran all {done:,} items")
 
 
 def _passes(number: int) -> str:
-    return "1 pass" if number == 1 else f"{number} passes"
+    return "1 pass" if number == 1 else f"{number:,} passes"

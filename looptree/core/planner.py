@@ -16,6 +16,7 @@ from looptree.core.plan import CallbackPlan, CallPlan, EventPlan, HookPlan, Loop
 from looptree.core.sites import Placed, Site
 
 _BASE_FIELDS = frozenset({"name", "parent", "inner_loops", "cbs", "persist_cbs", "call_on", "times", "produces"})
+_KEPT_FIELDS = frozenset({"name", "parent", "inner_loops", "cbs", "persist_cbs", "index", "count", "error"})
 
 
 class Planner:
@@ -134,8 +135,12 @@ class Planner:
         if key not in self._accesses:
             found = function_accesses(self.scope, placed.owner, placed.hook.name, placed.hook.function)
             self._accesses[key] = [access for access in found if access.name not in _BASE_FIELDS]
-            for access in self._accesses[key]:
-                if access.kind == "write":
+            for access in found:
+                if access.kind == "write" and access.name in _KEPT_FIELDS and id(access.base) in self.sites:
+                    self.findings.append(findings.reserved_field(placed, access))
+                elif access.name in _BASE_FIELDS:
+                    continue
+                elif access.kind == "write":
                     self.check_write(placed, access)
                 elif access.owner is None and access.name not in self.scope.mentioned:
                     self.check_read(placed, access)

@@ -111,9 +111,16 @@ def test_its_state_goes_on_in_another_run():
     assert second.count == 3 + 2
 
 
-def test_a_further_run_is_given_as_much_patience():
+def test_every_run_begins_anew():
     loop = Training([1, 2, 2, 2, 2, 2], cbs=EarlyStop("loss", patience=2)).run()
-    assert (loop.count, loop.run().count) == (3, 5)
+    assert (loop.count, loop.run().count) == (3, 3 + 3)
+
+
+def test_a_fold_is_not_measured_by_the_one_before():
+    loop = Training([3, 2, 1], cbs=EarlyStop("loss", patience=1)).run()
+    loop.scores = [30, 20, 10]
+    loop.run()
+    assert loop.ended == "ran all 3 items"
 
 
 def test_a_field_that_nobody_has():

@@ -31,7 +31,7 @@ SHOWS = {
     "meta_learning.py": [
         "│  ├─ on_adapt  adapt: Adapt · 10 passes ",
         " 5000 tasks: loss ",
-        "ran all 5000 items",
+        "ran all 5,000 items",
     ],
     "seeing_a_stale_network.py": [
         "  dqn.network                     changed by {'QUpdate.on_step': 120}",

@@ -518,5 +518,6 @@ def test_the_registry():
     algorithm = ALGORITHMS["dqn"]
     assert (algorithm.learner, algorithm.settings) == (DQN, DQNSettings)
     assert DQN("CartPole-v1").settings is algorithm.presets["CartPole-v1"]
-    assert DQN("Acrobot-v1").settings == DQNSettings()
+    register()
+    assert DQN("LooptreeIdentity-v0").settings == DQNSettings()
     assert issubclass(FieldWarning, UserWarning)

@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from looptree import Callback
-from looptree.rl.algorithms.dqn import DQN, DQNSettings
+from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.state import module_state
 
-SETTINGS = DQNSettings(
-    total_env_steps=1_600,
-    env_steps_per_pass=64,
-    gradient_steps_per_pass=16,
-    learning_starts_env_steps=320,
-    replay_capacity=1_000,
-    batch_size=32,
-    hidden_sizes=(64, 64),
-    learning_rate=2.3e-3,
-    target_every_env_steps=10,
-    evaluate_every_env_steps=640,
-    evaluation_episodes=5,
-)
+SETTINGS = {
+    "total_env_steps": 1_600,
+    "env_steps_per_pass": 64,
+    "gradient_steps_per_pass": 16,
+    "learning_starts_env_steps": 320,
+    "replay_capacity": 1_000,
+    "batch_size": 32,
+    "hidden_sizes": (64, 64),
+    "learning_rate": 2.3e-3,
+    "target_every_env_steps": 10,
+    "evaluate_every_env_steps": 640,
+    "evaluation_episodes": 5,
+}
 
-ENV_IDS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0")
+RUNS = ("dqn CartPole-v1", "dqn Acrobot-v1", "dqn MountainCar-v0", "rainbow CartPole-v1")
 
 # The child reads states, runs each to its end, and writes what they ended with. (pickle carries plain containers.)
 CHILD = """
@@ -36,10 +36,10 @@ before, after = sys.argv[1:]
 ended = {}
 with open(before, "rb") as file:
     states = pickle.load(file)
-for env_id, state in states.items():
-    learner = fresh(env_id)
+for run, state in states.items():
+    learner = fresh(run)
     learner.load_state_dict(state)
-    ended[env_id] = outcome(learner.run())
+    ended[run] = outcome(learner.run())
 with open(after, "wb") as file:
     pickle.dump(ended, file)
 """
@@ -56,8 +56,10 @@ class StopAt(Callback):
             self.loop.stop("enough for today")
 
 
-def fresh(env_id):
-    return DQN(env_id, SETTINGS, seed=3)
+def fresh(run):
+    name, env_id = run.split()
+    algorithm = ALGORITHMS[name]
+    return algorithm.learner(env_id, algorithm.settings(**SETTINGS), seed=3)
 
 
 def outcome(learner):
@@ -70,9 +72,9 @@ def outcome(learner):
     return module_state(learner.network) | target | best | counters
 
 
-def stopped_somewhere(env_id):
-    learner = fresh(env_id)
-    stop = StopAt(random.Random(env_id).randrange(2, 25))
+def stopped_somewhere(run):
+    learner = fresh(run)
+    stop = StopAt(random.Random(run).randrange(2, 25))
     learner.run(cbs=[stop])
     assert learner.ended == "stopped by StopAt.after_pass: enough for today"
     assert learner.env_steps == 64 * stop.number
@@ -81,7 +83,7 @@ def stopped_somewhere(env_id):
 
 def test_in_another_process_bit_by_bit(tmp_path):
     before, after = tmp_path / "before", tmp_path / "after"
-    before.write_bytes(pickle.dumps({env_id: stopped_somewhere(env_id) for env_id in ENV_IDS}))
+    before.write_bytes(pickle.dumps({run: stopped_somewhere(run) for run in RUNS}))
     subprocess.run(
         [sys.executable, "-c", CHILD, str(before), str(after)],
         cwd=Path(__file__).parents[2],
@@ -89,9 +91,9 @@ def test_in_another_process_bit_by_bit(tmp_path):
         timeout=100,
     )
     ended = pickle.loads(after.read_bytes())
-    for env_id in ENV_IDS:
-        expected = outcome(fresh(env_id).run())
+    for run in RUNS:
+        expected = outcome(fresh(run).run())
         assert expected["counts"][1] == 1_600
-        assert ended[env_id].keys() == expected.keys()
+        assert ended[run].keys() == expected.keys()
         for name, values in expected.items():
-            np.testing.assert_array_equal(ended[env_id][name], values, err_msg=f"{env_id} {name}")
+            np.testing.assert_array_equal(ended[run][name], values, err_msg=f"{run} {name}")

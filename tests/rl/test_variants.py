@@ -7,9 +7,13 @@ import pickle
 import numpy as np
 import pytest
 
-from looptree import BindingError
+from looptree import BindingError, Callback
 from looptree.core.errors import BadSetting, NotACallback
+from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.algorithms.categorical_dqn import CategoricalDQN, CategoricalDQNSettings
+from looptree.rl.algorithms.d3qn import D3QN, D3QNSettings
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
+from looptree.rl.algorithms.rainbow import Rainbow, RainbowSettings
 from looptree.rl.state import module_state
 from looptree.rl.variants.c51 import C51
 from looptree.rl.variants.double_q import DoubleQ
@@ -50,6 +54,13 @@ each_variant = pytest.mark.parametrize("name", VARIANTS)
 
 def small(name, seed=0, **changes):
     return DQN("CartPole-v1", dataclasses.replace(SMALL, **changes), VARIANTS[name](), seed=seed)
+
+
+class Log(Callback):
+    """Notes the env steps after each pass."""
+
+    def after_pass(self):
+        self.env_steps_made = self.loop.env_steps
 
 
 def equal(left, right):
@@ -148,3 +159,65 @@ def test_the_description_says_what_each_replaced():
     assert "prioritized · instead of QUpdate.after_loss" in line("after_loss")
     assert lines[-1] == "network: head by Dueling, linear by Noisy, reading by C51"
     assert "network:" not in str(small("double"))
+
+
+@pytest.mark.parametrize(
+    ("name", "learner", "variants"),
+    [
+        ("d3qn", D3QN, [DoubleQ, Dueling, NStep]),
+        ("c51", CategoricalDQN, [C51]),
+        ("rainbow", Rainbow, [DoubleQ, Dueling, NStep, Prioritized, Noisy, C51]),
+    ],
+)
+def test_presets_plug_variants_into_an_unchanged_dqn(name, learner, variants):
+    algorithm = ALGORITHMS[name]
+    assert algorithm.learner is learner
+    made = learner("CartPole-v1", seed=2)
+    assert made.settings is algorithm.presets["CartPole-v1"]
+    assert [type(callback) for callback in made.cbs if type(callback) in variants] == variants
+    assert [type(inner) for inner in made.inner_loops] == [type(inner) for inner in DQN("CartPole-v1").inner_loops]
+    assert type(made.update).__name__ == "QUpdate"
+    assert learner("Acrobot-v1", cbs=Log).settings == algorithm.settings()
+
+
+def test_settings_reach_the_variants():
+    settings = RainbowSettings(
+        **dataclasses.asdict(SMALL),
+        target_steps=5,
+        priority_alpha=0.3,
+        priority_beta=0.7,
+        initial_noise=0.2,
+        atoms=11,
+        lowest_return=-1.0,
+        highest_return=4.0,
+    )
+    learner = Rainbow("CartPole-v1", settings)
+    assert learner.n_step.steps == 5
+    assert (learner.prioritized.alpha, learner.prioritized.beta) == (0.3, 0.7)
+    assert learner.noisy.initial_noise == 0.2
+    assert learner.c51.reading.returns.tolist() == pytest.approx([-1 + number / 2 for number in range(11)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "message"),
+    [
+        (D3QNSettings, {"target_steps": 0}, "(target_steps=0): a whole number of 1 or more would fit."),
+        (D3QNSettings, {"gamma": 2.0}, "(gamma=2.0): a number from 0 to 1 would fit."),
+        (CategoricalDQNSettings, {"atoms": 1}, "(atoms=1): a whole number of 2 or more would fit."),
+        (
+            CategoricalDQNSettings,
+            {"lowest_return": 10.0},
+            "(lowest_return=10.0, highest_return=10.0): these contradict each other; "
+            "lowest_return < highest_return would fit.",
+        ),
+        (RainbowSettings, {"target_steps": 0}, "(target_steps=0): a whole number of 1 or more would fit."),
+        (RainbowSettings, {"priority_alpha": 2.0}, "(priority_alpha=2.0): a number from 0 to 1 would fit."),
+        (RainbowSettings, {"priority_beta": -1.0}, "(priority_beta=-1.0): a number from 0 to 1 would fit."),
+        (RainbowSettings, {"initial_noise": 0.0}, "(initial_noise=0.0): a number above 0 would fit."),
+        (RainbowSettings, {"atoms": 1}, "(atoms=1): a whole number of 2 or more would fit."),
+    ],
+)
+def test_settings_that_cannot_be(settings, given, message):
+    with pytest.raises(BadSetting) as error:
+        settings(**given)
+    assert str(error.value) == settings.__name__ + message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from looptree.rl.algorithms import a2c, dqn, ppo
+from looptree.rl.algorithms import a2c, categorical_dqn, d3qn, dqn, ppo, rainbow
 from looptree.rl.learner import Learner
 
 
@@ -19,6 +19,9 @@ class Algorithm(NamedTuple):
 
 ALGORITHMS = {
     "a2c": Algorithm(a2c.A2C, a2c.A2CSettings, a2c.PRESETS),
+    "c51": Algorithm(categorical_dqn.CategoricalDQN, categorical_dqn.CategoricalDQNSettings, categorical_dqn.PRESETS),
+    "d3qn": Algorithm(d3qn.D3QN, d3qn.D3QNSettings, d3qn.PRESETS),
     "dqn": Algorithm(dqn.DQN, dqn.DQNSettings, dqn.PRESETS),
     "ppo": Algorithm(ppo.PPO, ppo.PPOSettings, ppo.PRESETS),
+    "rainbow": Algorithm(rainbow.Rainbow, rainbow.RainbowSettings, rainbow.PRESETS),
 }

@@ -90,9 +90,24 @@ class DQNSettings:
         require_order(self, "env_steps_per_pass", "<=", "evaluate_every_env_steps")
 
 
+# What rl-baselines3-zoo has for two environments: after every four env steps, four gradient steps.
+_FOUR_BY_FOUR = DQNSettings(
+    total_env_steps=100_000,
+    env_steps_per_pass=4,
+    gradient_steps_per_pass=4,
+    learning_starts_env_steps=0,
+    replay_capacity=50_000,
+    batch_size=128,
+    hidden_sizes=(256, 256),
+    learning_rate=6.3e-4,
+    target_every_env_steps=250,
+    epsilon_fraction=0.12,
+    epsilon_end=0.1,
+)
+
 PRESETS = {
-    # rl-baselines3-zoo, hyperparams/dqn.yml: 500 of 500 after 50,000 steps.
-    "CartPole-v1": DQNSettings(
+    # rl-baselines3-zoo, hyperparams/dqn.yml, whose benchmark.md has the returns.
+    "CartPole-v1": DQNSettings(  # 500 of 500
         total_env_steps=50_000,
         env_steps_per_pass=256,
         gradient_steps_per_pass=128,
@@ -105,7 +120,23 @@ PRESETS = {
         target_every_env_steps=10,
         epsilon_fraction=0.16,
         epsilon_end=0.04,
-    )
+    ),
+    "MountainCar-v0": DQNSettings(  # -100.9
+        total_env_steps=120_000,
+        env_steps_per_pass=16,
+        gradient_steps_per_pass=8,
+        learning_starts_env_steps=1_000,
+        replay_capacity=10_000,
+        batch_size=128,
+        hidden_sizes=(256, 256),
+        learning_rate=4e-3,
+        gamma=0.98,
+        target_every_env_steps=600,
+        epsilon_fraction=0.2,
+        epsilon_end=0.07,
+    ),
+    "Acrobot-v1": _FOUR_BY_FOUR,  # -76.6
+    "LunarLander-v3": _FOUR_BY_FOUR,  # 154.4 in LunarLander-v2
 }
 
 

@@ -30,7 +30,7 @@ class CategoricalReading(Reading):
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Outputs `(batch, actions * atoms)` as `(batch, actions, atoms)`."""
-        return outputs.unflatten(1, (-1, self.outputs_per_action))
+        return outputs.view(len(outputs), -1, self.outputs_per_action)
 
 
 def projected(probabilities: Tensor, rewards: Tensor, discounts: Tensor, returns: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ loops and callbacks stand, replacers and phases. The fields come last, while the
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,7 +114,7 @@ class _Binder:
             wrong.append(("_phase", _shown(hook.phase), "a phase's name, or a tuple of names", "_phase='train'"))
         if not _is_number(hook.order):
             wrong.append(("_order", _shown(hook.order), "a number", "_order=-1"))
-        if not _is_number(hook.every) or hook.every != int(hook.every) or hook.every < 1:
+        if not isinstance(hook.every, int) or isinstance(hook.every, bool) or hook.every < 1:
             wrong.append(("_every", _shown(hook.every), "1, 2, 3...", "_every=1"))
         elif hook.every > 1 and hook.event == "run":
             wrong.append(("_every", str(hook.every), "nothing here: it counts passes, and run is outside of them", ""))
@@ -151,6 +152,8 @@ class _Binder:
                     target.place(placed)
             else:
                 self.findings.append(findings.unknown_event(placed, site, subtree))
+            if reserved and not targets and placed.hook.phase is not None:
+                self.findings.append(findings.unknown_phase(placed, self.root, []))
             bound.extend(each.loop for each in targets if not any(each.loop is loop for loop in bound))
 
     def place_replacer(self, placed: Placed, site: Site, targets: list[Site], subtree: list[Site]) -> None:
@@ -195,7 +198,7 @@ class _Binder:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _overlap(first: Hook, second: Hook) -> bool:

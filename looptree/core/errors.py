@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -48,7 +48,20 @@ class StateMismatch(LooptreeError):
 
 
 class NoSuchField(LooptreeError, AttributeError):
-    """A field was read that neither the loop or callback itself nor any loop above it has."""
+    """A field was read that neither the loop or callback itself nor any loop above it has.
+
+    The message is put together when it is read: most of these errors only tell `hasattr` no.
+    """
+
+    def __init__(self, message: str | Callable[[], str]) -> None:
+        super().__init__(message)
+        self._message = message
+
+    def __str__(self) -> str:
+        return self._message if isinstance(self._message, str) else self._message()
+
+    def __reduce__(self) -> tuple[type[NoSuchField], tuple[str]]:
+        return type(self), (str(self),)
 
 
 class FieldWarning(UserWarning):

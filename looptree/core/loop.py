@@ -75,6 +75,7 @@ class _LoopFields(Node):
         "_run_times",
         "_running",
         "_stopped",
+        "_warned",
         "_watchers",
         "cbs",
         "count",
@@ -97,6 +98,7 @@ class _LoopFields(Node):
 
     _binding: Any  # what binding the tree gave, at its root; None where something was changed since
     _go: Callable[..., None]  # the generated function with its loops and callbacks
+    _warned: set[str]  # the field findings that were given as warnings
     _watchers: list[Watcher]
     _leaving: list[tuple[Any, Any]]  # what was taken out during the run, with the loop that held it
     _only: tuple[str, ...] | None  # the phases that this run was asked for
@@ -143,6 +145,7 @@ class Loop(_LoopFields):
         loop.item = loop.index = loop.phase = loop.error = None
         loop.count = 0
         loop.inner_loops, loop.cbs, loop._watchers, loop._leaving = [], [], [], []
+        loop._warned = set()
         loop.persist_cbs = False
         loop._binding = loop._stopped = loop._ended = loop._failure = loop._raised = loop._run_times = loop._only = None
         loop._running = loop._pending = loop._may_recover = loop._recovering = loop._resuming = loop._handed_on = False
@@ -522,8 +525,10 @@ class Loop(_LoopFields):
         binding = bind(root)
         if binding.plan is None:
             raise BindingError(binding.findings)
-        for finding in binding.findings:
-            warnings.warn(str(finding), FieldWarning, stacklevel=3)
+        for text in dict.fromkeys(map(str, binding.findings)):
+            if text not in root._warned:
+                warnings.warn(text, FieldWarning, stacklevel=3)
+                root._warned.add(text)
         bound = Bound(binding, root._shape())
         bound.attach()
         root._binding = bound

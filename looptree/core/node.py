@@ -9,6 +9,7 @@ of the object itself always goes before it.
 from __future__ import annotations
 
 import abc
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ class Forward:
             if isinstance(getattr(type(ancestor), name, None), Forward):
                 break  # which has asked all those further up
             ancestor = ancestor.parent
-        raise NoSuchField(self._explain(node))
+        raise NoSuchField(functools.partial(self._explain, node))
 
     def _explain(self, node: Node) -> str:
         above = list(ancestry(node))[1:]
@@ -140,9 +141,13 @@ def methods(cls: type) -> dict[str, Callable[..., Any]]:
 
 
 def method_function(value: Any) -> Callable[..., Any] | None:
-    """The function behind a class attribute: itself, or a property's getter; None for anything else."""
+    """The function of self behind a class attribute: itself, or a property's getter; None for anything else."""
     if isinstance(value, property):
         value = value.fget
+    elif isinstance(value, functools.cached_property):
+        value = value.func
+    elif isinstance(value, staticmethod):
+        return None  # its first argument is no self
     unwrapped = inspect.unwrap(value) if callable(value) else None
     return value if inspect.isfunction(unwrapped) else None
 
@@ -161,13 +166,17 @@ def accessed_names(cls: type) -> tuple[set[str], set[str]]:
     reads: set[str] = set()
     writes: set[str] = set()
     for base in own_classes(cls):
-        for value in vars(base).values():
-            function = method_function(value)
-            if function is not None:
-                found = accesses(function_code(function))
-                reads |= {path[0] for path in found.reads}
-                writes |= {path[0] for path in found.writes if len(path) == 1}
+        values = [part for value in vars(base).values() for part in _parts(value)]
+        for function in filter(None, map(method_function, values)):
+            found = accesses(function_code(function))
+            reads |= {path[0] for path in found.reads}
+            writes |= {path[0] for path in found.writes if len(path) == 1}
     return reads, writes
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    """A class attribute, or the three functions of a property."""
+    return (value.fget, value.fset, value.fdel) if isinstance(value, property) else (value,)
 
 
 def forwarded_names(cls: type) -> set[str]:
@@ -181,5 +190,6 @@ def known_names(node: Node) -> set[str]:
     """The public names that a node can be asked for, as far as its classes tell, for a 'nearest' in a message."""
     _, writes = accessed_names(type(node))
     defined = {name for name in dir(type(node)) if not isinstance(getattr(type(node), name, None), Forward)}
-    names = writes | defined | set(declared_names(type(node)))
+    held = {each.name for each in (*getattr(node, "inner_loops", ()), *getattr(node, "cbs", ()))}
+    names = writes | defined | held | set(declared_names(type(node)))
     return {name for name in names if not name.startswith("_")}

@@ -1,5 +1,6 @@
 """Fields: which ones a hook is said to read and write, what is found wrong with them, and how reads are delegated."""
 
+import functools
 import inspect
 import textwrap
 import warnings
@@ -885,3 +886,54 @@ def test_a_callback_may_count_for_itself():
             pass
 
     assert Plain(cbs=Counts).check() == ()
+
+
+def test_a_cached_property_may_read_what_an_ancestor_has():
+    class Inner(Loop):
+        call_on = "on_step"
+
+        @functools.cached_property
+        def twice(self):
+            return 2 * self.rate
+
+        def on_do(self):
+            self.seen = self.twice
+
+    class Outer(Loop):
+        rate = 4
+
+        def on_step(self):
+            pass
+
+    loop = Outer(inner_loops=Inner).run()
+    assert loop.inner.seen == 8
+
+
+def test_a_static_method_has_no_self_to_read_from():
+    class Plain(Loop):
+        def on_step(self):
+            self.value = self.of(self)
+
+        @staticmethod
+        def of(other):
+            return other.count
+
+    assert Plain().run().value == 0
+
+
+def test_a_warning_is_given_once_however_often_the_tree_is_bound():
+    class Reads(Loop):
+        def on_step(self):
+            if self.index is None:
+                print(self.los)
+
+    class Extra(Callback):
+        def after_step(self):
+            pass
+
+    loop = Reads()
+    with pytest.warns(FieldWarning):
+        loop.run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loop.run(cbs=Extra)

@@ -730,3 +730,16 @@ def test_a_hook_that_a_call_would_not_run_is_a_finding():
     for wrong in (Generates, Awaits):
         with pytest.raises(BindingError, match=rf"{wrong.__name__}.on_step is a generator or coroutine"):
             wrong().run()
+
+
+def test_a_phase_hook_of_a_callback_for_a_phase_is_a_finding_where_there_are_none():
+    class Looks(Callback):
+        def after_phase(self, _phase="valid"):
+            pass
+
+    class Plain(Loop):
+        def on_step(self):
+            pass
+
+    with pytest.raises(BindingError, match="Looks.after_phase runs in phase 'valid', which does not exist there"):
+        Plain(cbs=Looks).run()

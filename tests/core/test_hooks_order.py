@@ -741,5 +741,5 @@ def test_a_phase_hook_of_a_callback_for_a_phase_is_a_finding_where_there_are_non
         def on_step(self):
             pass
 
-    with pytest.raises(BindingError, match="Looks.after_phase runs in phase 'valid', which does not exist there"):
+    with pytest.raises(BindingError, match=r"Looks.after_phase runs in phase 'valid', which does not exist there"):
         Plain(cbs=Looks).run()

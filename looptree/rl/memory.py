@@ -102,14 +102,20 @@ class ReplayBuffer:
             self._begin(len(transition.real))
         if count < len(transition.real):
             transition = Transition._make(values[envs] for values in transition)
-        rows = np.arange(self.added, self.added + count) % self.capacity
+        start = self.added % self.capacity
+        rows = np.arange(start, start + count)
+        if start + count > self.capacity:
+            rows %= self.capacity
         slots = self._place(envs, rows, transition.observation)
         self._arrays["action"][rows] = transition.action
         self._arrays["reward"][rows] = transition.reward
         self._arrays["terminated"][rows] = transition.terminated
         self._next_slots[rows] = slots
         self.observations.write_next(slots, transition.next_observation, rows)
-        self._latest_rows[envs] = np.where(transition.terminated | transition.truncated, -1, rows)
+        self._latest_rows[envs] = rows
+        ended = transition.terminated | transition.truncated
+        if ended.any():
+            self._latest_rows[envs[ended]] = -1
         self.added += count
 
     def _place(self, envs: NDArray[np.int64], rows: NDArray[np.int64], observation: NDArray[Any]) -> NDArray[np.int64]:
@@ -124,8 +130,8 @@ class ReplayBuffer:
         if everywhere:
             self.observations.copy(rows, slots)
         else:
-            self.observations.copy(rows[goes_on], slots[goes_on])
             begins = ~goes_on
+            self.observations.copy(rows[goes_on], slots[goes_on])
             self.observations.write(rows[begins], observation[begins])
             slots[begins] = [self._free_slot() for _ in range(np.count_nonzero(begins))]
             self._latest_slots[envs] = slots
@@ -152,7 +158,7 @@ class ReplayBuffer:
 
     def _clear(self, rows: NDArray[np.int64]) -> None:
         """Free the slots past the rows that were needed for rows that are now written over."""
-        old = rows[: len(rows)] if self.added >= self.capacity else rows[self.capacity - self.added :]
+        old = rows if self.added >= self.capacity else rows[self.capacity - self.added :]
         slots = self._next_slots[old]
         ends = slots[slots >= self.capacity].astype(np.int64)
         if len(ends):

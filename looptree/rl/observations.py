@@ -93,9 +93,8 @@ class WholeObservations:
 
     def hold(self, slots: Slots, observation: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each slot `(n,)` holds this observation, one of `(n, *shape)`."""
-        array = self._array
-        same = array[slots] == observation.astype(array.dtype, copy=False)
-        held: NDArray[np.bool_] = same.all(tuple(range(1, same.ndim)))
+        same = self._array[slots] == observation.astype(self._array.dtype, copy=False)
+        held: NDArray[np.bool_] = same.reshape(len(slots), -1).all(1)
         return held
 
     def write(self, slots: Slots, observation: NDArray[Any]) -> None:

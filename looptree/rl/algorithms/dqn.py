@@ -211,9 +211,10 @@ class QUpdate(Update):
     discounts: Tensor  # (batch,) what the value of the next observation counts for, 0.0 where there is none
     next_outputs: Tensor  # (batch, outputs) what the target network says of the next observation
     next_actions: Tensor  # (batch,) what is to be done there
+    next_values: Tensor  # (batch,) what that is worth
     targets: Tensor  # (batch,)
-    errors: Tensor  # (batch,) how far the values are from the targets, 0.0 or more
-    losses: Tensor  # (batch,)
+    errors: Tensor  # (batch,) how far the targets are from the values
+    losses: Tensor = torch.zeros(0)  # (batch,)
 
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
@@ -233,23 +234,25 @@ class QUpdate(Update):
         """Ask the target network, which has no part in the gradient, and take the action that it holds for best."""
         with torch.no_grad():
             self.next_outputs = self.target_network(self.batch.next_observation)
-            self.next_actions = self.target_network.values(self.next_outputs).argmax(1)
+            self.next_values, self.next_actions = self.target_network.values(self.next_outputs).max(1)
 
     def on_target(self) -> None:
         """Add what that action is worth."""
-        next_values = taken(self.next_outputs, self.next_actions)
-        self.targets = q_targets(self.batch.reward, self.discounts, next_values)
+        self.targets = q_targets(self.batch.reward, self.discounts, self.next_values)
 
     def on_loss(self) -> None:
         """Compare with what the Q-network says of the actions that were taken."""
         values = taken(self.network(self.batch.observation), self.batch.action)
-        self.errors = (values.detach() - self.targets).abs_()
+        self.errors = self.targets - values.detach()
         self.losses = q_losses(values, self.targets)
 
     def after_loss(self) -> None:
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
-        self.losses = self.losses.detach()  # with the graph behind it, it could not be copied
+
+    def finally_run(self) -> None:
+        """Keep the losses without the graph behind them, with which they could not be copied."""
+        self.losses = self.losses.detach()
 
 
 # Algorithm 1.

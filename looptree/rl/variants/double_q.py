@@ -33,3 +33,5 @@ class DoubleQ(Callback):
         with torch.no_grad():
             update.next_outputs = self.target_network(following)
             update.next_actions = self.network.values(self.network(following)).argmax(1)
+            values = self.target_network.values(update.next_outputs)
+        update.next_values = values.gather(1, update.next_actions.unsqueeze(1)).squeeze(1)

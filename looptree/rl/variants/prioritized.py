@@ -29,7 +29,7 @@ def importance_weights(priorities: NDArray[np.float64], total: float, stored: in
 
 
 class Prioritized(Callback):
-    """Proportional prioritisation: a row is drawn in proportion to (error + `least_error`)^`alpha`.
+    """Proportional prioritisation: a row is drawn in proportion to (|error| + `least_error`)^`alpha`.
 
         DQN("CartPole-v1", cbs=[Prioritized()])
 
@@ -81,8 +81,7 @@ class Prioritized(Callback):
         """Take the weighted mean over the batch, and give its rows new priorities."""
         update: Any = self.loop
         update.learner.loss = (self.weights * update.losses).mean()
-        update.losses = update.losses.detach()
-        priorities = (update.errors.numpy().astype(np.float64) + self.least_error) ** self.alpha
+        priorities = (np.abs(update.errors.numpy().astype(np.float64)) + self.least_error) ** self.alpha
         self.highest = max(self.highest, float(priorities.max()))
         self.tree.set(update.rows.numpy(), priorities)
 

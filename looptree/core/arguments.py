@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import keyword
 import math
 import operator
@@ -9,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from looptree.core.callback import Callback
-from looptree.core.errors import BadSetting
+from looptree.core.errors import BadSetting, listed
 from looptree.core.node import Node
 
 CallOn = str | Callable[..., Any] | Iterable[str | Callable[..., Any]]
 Callbacks = Callback | type[Callback] | Iterable[Callback | type[Callback]]
 N = TypeVar("N", bound=Node)
+
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def several(given: Any) -> list[Any]:
@@ -28,6 +31,16 @@ def instance(given: Any, cls: type[N], error: type[Exception]) -> N:
     """An instance of a loop or callback class, made where the class itself was given."""
     kind = cls.__name__
     if isinstance(given, type) and issubclass(given, cls):
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(given).parameters.values()
+            if parameter.default is parameter.empty and parameter.kind not in _ANY_NUMBER
+        ]
+        if needed:
+            name = given.__name__
+            raise error(
+                f"The class {name} is made with {listed(needed)}; give one that is made: {name}({needed[0]}=...)."
+            )
         return given()
     if isinstance(given, cls):
         return given
@@ -45,8 +58,11 @@ def _is_class(given: Any, cls: type) -> bool:
 
 def names_called_on(call_on: CallOn) -> Iterator[str]:
     """The names of hooks, given as strings or as the functions themselves, one or several."""
-    for each in [call_on] if isinstance(call_on, str) or callable(call_on) else call_on:
-        yield each if isinstance(each, str) else each.__name__
+    for each in call_on if isinstance(call_on, Iterable) and not isinstance(call_on, str) else [call_on]:
+        name = each if isinstance(each, str) else getattr(each, "__name__", None)
+        if name is None:
+            raise BadSetting(f"call_on={call_on!r}: the parent's hooks fit, by name or themselves: call_on='on_step'.")
+        yield name
 
 
 def checked_name(name: str) -> str:

@@ -34,6 +34,8 @@ def as_phases(given: Phases | None) -> tuple[Phase, ...]:
     """Phases as they may be given (a name, a Phase, a list of either, None) as a tuple of `Phase`."""
     if given is None:
         return ()
+    if not isinstance(given, str | Phase | Iterable):
+        raise BadSetting(f"phases={given!r}: names of phases fit. Write phases=('train', 'valid').")
     members = (given,) if isinstance(given, str | Phase) else tuple(given)
     phases = tuple(member if isinstance(member, Phase) else Phase(member) for member in members)
     names = [phase.name for phase in phases]

@@ -3,11 +3,20 @@
 import gc
 import itertools
 import math
+import re
 
 import pytest
 
 from looptree import Callback, Cancel, FieldWarning, Loop, Phase
-from looptree.core.errors import AlreadyRunning, BadSetting, LooptreeError, NameClash, NoSuchField
+from looptree.core.errors import (
+    AlreadyRunning,
+    BadSetting,
+    LooptreeError,
+    NameClash,
+    NoSuchField,
+    NotACallback,
+    NotALoop,
+)
 from tests.core.hooked import hooked, logger
 
 
@@ -1548,3 +1557,35 @@ def test_a_callback_added_before_the_first_pass_takes_effect_in_it(pulled):
     else:
         loop.run()
     assert log == ["pass 0", "Late.after_step", "Late.after_do", "pass 1", "Late.after_step", "Late.after_do"]
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "message"),
+    [
+        (lambda loop: loop(inner_loops=int), NotALoop, "A Loop or a class of Loop fits here; given was the class int."),
+        (lambda loop: loop(cbs=loop), NotACallback, "given was the class Plain. It belongs into inner_loops."),
+        (lambda loop: loop(inner_loops=Callback), NotALoop, "given was the class Callback. It belongs into cbs."),
+        (lambda loop: loop(phases=3), BadSetting, "phases=3: names of phases fit. Write phases=('train', 'valid')."),
+        (lambda loop: loop(call_on=3), BadSetting, "call_on=3: the parent's hooks fit, by name or themselves"),
+        (lambda loop: loop(times=2.5), BadSetting, "times=2.5: a number of passes fits"),
+        (lambda loop: loop(name="a b"), BadSetting, "name='a b': a loop is an attribute of its parent"),
+        (
+            lambda loop: loop(cbs=NeedsAField),
+            NotACallback,
+            "NeedsAField is made with 'field'; give one that is made",
+        ),
+        (lambda loop: loop().run(phases="valid"), BadSetting, "plain has no phase 'valid'. It has no phases."),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(made, error, message):
+    class Plain(Loop):
+        def on_step(self):
+            pass
+
+    with pytest.raises(error, match=re.escape(message)):
+        made(Plain)
+
+
+class NeedsAField(Callback):
+    def __init__(self, field):
+        self.field = field

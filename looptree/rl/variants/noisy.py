@@ -35,8 +35,8 @@ class NoisyLinear(nn.Module):
         """Means begin uniform between plus and minus 1/sqrt(inputs), noises as `initial_noise`/sqrt(inputs)."""
         super().__init__()
         bound = 1 / math.sqrt(inputs)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
+        self.weight: Tensor = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias: Tensor = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
         self.weight_noise = nn.Parameter(torch.full((outputs, inputs), initial_noise * bound))
         self.bias_noise = nn.Parameter(torch.full((outputs,), initial_noise * bound))
         self.register_buffer("noise_in", torch.zeros(inputs), persistent=False)
@@ -44,12 +44,11 @@ class NoisyLinear(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The outputs `(batch, outputs)` for features `(batch, inputs)`."""
-        outputs = nn.functional.linear(features, self.weight, self.bias)
+        weight, bias = self.weight, self.bias
         if self.training:
-            # The same as with the noise added to the weights, which would be a matrix of its own each time.
-            noise = nn.functional.linear(features * self.noise_in, self.weight_noise, self.bias_noise)
-            outputs = outputs + noise * self.noise_out
-        return outputs
+            weight = torch.addcmul(weight, self.weight_noise, torch.outer(self.noise_out, self.noise_in))
+            bias = torch.addcmul(bias, self.bias_noise, self.noise_out)
+        return nn.functional.linear(features, weight, bias)
 
 
 def draw_noise(layers: Iterable[NoisyLinear], generator: np.random.Generator) -> None:

@@ -52,6 +52,7 @@ from looptree.core.tree import tree
 from looptree.core.watch import Watcher
 
 _MISSING = object()
+_ONCE = range(1)
 N = TypeVar("N", bound=Node)
 
 
@@ -140,6 +141,12 @@ class Loop(_LoopFields):
     times: int | float | None = None
     produces: ClassVar[str] = "item"  # the field that `for x in loop` yields after each pass
 
+    _own_items: ClassVar[bool] = False  # whether the class overrides items()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_items = cls.items is not Loop.items
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         loop = super().__new__(cls)
         loop.item = loop.index = loop.phase = loop.error = None
@@ -185,7 +192,10 @@ class Loop(_LoopFields):
 
     def items(self) -> Iterable[Any]:
         """What a run goes over: by default `range(times)`."""
-        return itertools.count() if self.planned == math.inf else range(int(self.planned or 0))
+        times = self.times if self._run_times is None else self._run_times
+        if times is None:
+            return _ONCE
+        return itertools.count() if times == math.inf else range(int(times))
 
     def switch_phase(self, phase: str) -> None:
         """The hook that opens each phase; override it to put a model in eval mode there, say."""
@@ -410,7 +420,7 @@ class Loop(_LoopFields):
     def planned(self) -> int | float | None:
         """The most passes of this run or, between runs, of the next; None where `items()` alone decides."""
         times = self._run_times if self._run_times is not None else self.times
-        return 1 if times is None and not self._goes_over_own_items() else times
+        return 1 if times is None and not self._own_items else times
 
     @property
     def ended(self) -> str:
@@ -567,9 +577,6 @@ class Loop(_LoopFields):
 
     def _switches_phases_itself(self) -> bool:
         return type(self).switch_phase is not Loop.switch_phase
-
-    def _goes_over_own_items(self) -> bool:
-        return type(self).items is not Loop.items
 
     # state and copies
 

@@ -45,7 +45,7 @@ class Planner:
             label=site.cls,
             source=class_place(type(loop)),
             times=loop.times,
-            own_items=loop._goes_over_own_items(),
+            own_items=loop._own_items,
             produces=loop.produces,
             parent=loop.parent.name if loop.parent is not None else None,
             call_on=loop.call_names(),

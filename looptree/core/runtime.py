@@ -36,14 +36,13 @@ def enter(loop: Any) -> None:
 def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
     """What this run goes over: the loop's `items()`, at most `times` of them, with the numbers of the passes in this
     run and in the loop's life."""
-    found: Iterable[Any] = ()
     if loop._stopped is not None:
         loop._ended = ("stopped", *loop._stopped)
-    else:
-        found = loop.items()
-        if loop.planned not in (None, math.inf) and loop._goes_over_own_items():
-            found = itertools.islice(found, loop.planned)
-    return zip(itertools.count(), itertools.count(loop.count), found, strict=False)
+        return iter(())
+    found = loop.items()
+    if loop._own_items and loop.planned not in (None, math.inf):
+        found = itertools.islice(found, loop.planned)
+    return zip(itertools.count(), itertools.count(loop.count), found)
 
 
 def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Handed] = ()) -> bool:

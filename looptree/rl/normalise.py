@@ -40,6 +40,11 @@ class ObservationNormaliser(nn.Module):
         scale = (self.variance + _EPSILON).rsqrt().float()
         return ((observation - self.mean.float()) * scale).clamp(-self.clip, self.clip)
 
+    def normalise(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same for arrays, without autograd."""
+        scaled: NDArray[np.float64] = (observation - self.mean.numpy()) / np.sqrt(self.variance.numpy() + _EPSILON)
+        return scaled.clip(-self.clip, self.clip).astype(np.float32)
+
     def update(self, observation: NDArray[Any]) -> None:
         """Measure observations `(batch, *observation shape)` too."""
         mean, variance = merged_moments(float(self.count), self.mean.numpy(), self.variance.numpy(), observation)

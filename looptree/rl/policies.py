@@ -72,7 +72,7 @@ class Categorical(Policy):
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
         """The log-softmax of the logits at the actions."""
-        return torch.log_softmax(outputs, 1).gather(1, actions.unsqueeze(1)).squeeze(1)
+        return -nn.functional.cross_entropy(outputs, actions, reduction="none")
 
     def entropy(self, outputs: Tensor) -> Tensor:
         """Minus the expected log-probability."""
@@ -149,10 +149,10 @@ class DiagonalGaussian(Policy):
         self.log_std = nn.Parameter(torch.full((self.output_size,), initial_log_std))
         self.low, self.high = space.low, space.high
         bounded = np.isfinite(self.low) & np.isfinite(self.high)
-        # In two steps, each of which stays finite where bounds are not.
-        low, high = np.where(bounded, self.low, -1.0), np.where(bounded, self.high, 1.0)
-        self.centre = ((low + high) / 2).astype(space.dtype)
-        self.reach = ((high - low) / 2).astype(space.dtype)
+        # Halved first: the way between the widest bounds is no finite number.
+        low, high = np.where(bounded, self.low, -1.0) / 2, np.where(bounded, self.high, 1.0) / 2
+        self.centre = (low + high).astype(space.dtype)
+        self.reach = (high - low).astype(space.dtype)
 
     def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
         """The means with noise."""

@@ -53,6 +53,7 @@ class Rollout:
         self._terminated = np.zeros((capacity, num_envs), np.bool_)
         self._truncated = np.zeros((capacity, num_envs), np.bool_)
         self._real = np.zeros((capacity, num_envs), np.bool_)
+        self._following: NDArray[Any] = self._observation[0]  # what came after the last step
         self._last: list[NDArray[Any]] = []  # observations of truncated episodes
         self._last_at: list[tuple[int, int]] = []  # the step and the environment in which each of those ended
 
@@ -66,7 +67,7 @@ class Rollout:
         """Store one step of all environments, real or not."""
         step = self.steps
         self._observation[step] = transition.observation
-        self._observation[step + 1] = transition.next_observation
+        self._following = transition.next_observation
         self._action[step] = transition.action
         self._reward[step] = transition.reward
         self._terminated[step] = transition.terminated
@@ -111,6 +112,7 @@ class Rollout:
     def seen(self) -> Tensor:
         """All observations of which `values` wants to know the value, `(rows, *observation shape)`: those acted
         on, what came after the last, and the last ones of truncated episodes."""
+        self._observation[self.steps] = self._following
         rows = self._observation[: self.steps + 1].reshape(-1, *self._observation.shape[2:])
         if self._last:
             rows = np.concatenate([rows, np.stack(self._last).astype(rows.dtype)])

@@ -26,9 +26,11 @@ from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.agent import Callbacks, PolicyAgent, Sample
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.normalise import NormaliseObservations, NormaliseRewards, ObservationNormaliser
 from looptree.rl.policies import policy_for
+from looptree.rl.presets import PRESETS
 from looptree.rl.returns import gae
 from looptree.rl.rollout import Experience, Rollout
 from looptree.rl.seeding import numpy_generator, stream, torch_generator
@@ -119,68 +121,6 @@ def check_shared(settings: Any) -> None:
         require(settings, name, 0 <= getattr(settings, name) <= 1, "a number from 0 to 1")
 
 
-PRESETS = {
-    # rl-baselines3-zoo, hyperparams/ppo.yml, whose benchmark.md has the returns.
-    "CartPole-v1": PPOSettings(  # 500 of 500
-        total_env_steps=100_000,
-        num_envs=8,
-        steps_per_rollout=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        epochs=20,
-        learning_rate=1e-3,
-        anneal_learning_rate=True,
-        clip_range=0.2,
-        anneal_clip_range=True,
-    ),
-    "Acrobot-v1": PPOSettings(  # -73.5
-        total_env_steps=1_000_000,
-        num_envs=16,
-        steps_per_rollout=256,
-        gae_lambda=0.94,
-        epochs=4,
-        normalise_observations=True,
-        normalise_rewards=True,
-    ),
-    "MountainCar-v0": PPOSettings(  # -110.4
-        total_env_steps=1_000_000,
-        num_envs=16,
-        steps_per_rollout=16,
-        gae_lambda=0.98,
-        epochs=4,
-        normalise_observations=True,
-        normalise_rewards=True,
-    ),
-    "LunarLander-v3": PPOSettings(  # 242.1 in LunarLander-v2
-        total_env_steps=1_000_000,
-        num_envs=16,
-        steps_per_rollout=1_024,
-        gae_lambda=0.98,
-        gamma=0.999,
-        epochs=4,
-        entropy_coefficient=0.01,
-    ),
-    "Pendulum-v1": PPOSettings(  # -172.2, with generalised state-dependent exploration
-        total_env_steps=100_000,
-        num_envs=4,
-        steps_per_rollout=1_024,
-        gamma=0.9,
-        learning_rate=1e-3,
-    ),
-    # CleanRL, ppo_continuous_action.py, whose value loss has a factor of one half more.
-    "HalfCheetah-v5": PPOSettings(
-        total_env_steps=1_000_000,
-        batch_size=64,
-        anneal_learning_rate=True,
-        value_clip_range=0.2,
-        value_coefficient=0.25,
-        normalise_observations=True,
-        normalise_rewards=True,
-    ),
-}
-
-
 # The objective: sections 3 and 5.
 
 
@@ -203,7 +143,8 @@ def value_loss(values: Tensor, targets: Tensor, old_values: Tensor, clip_range: 
     further than that from the rollout's, whichever is larger.
     """
     if math.isinf(clip_range):
-        return torch.nn.functional.mse_loss(values, targets)
+        errors = values - targets
+        return errors.dot(errors) / len(errors)
     near = old_values + (values - old_values).clamp(-clip_range, clip_range)
     return torch.maximum((values - targets).square(), (near - targets).square()).mean()
 
@@ -215,11 +156,9 @@ def approximate_kl(log_ratio: Tensor) -> Tensor:
 
 
 def normalised(advantages: Tensor) -> Tensor:
-    """Advantages `(batch,)` of mean 0 and standard deviation 1; a single one as it is."""
-    if len(advantages) == 1:
-        return advantages
-    deviation, mean = torch.std_mean(advantages)
-    return (advantages - mean) / (deviation + 1e-8)
+    """Advantages `(batch,)` of mean 0 and standard deviation 1, all zero where they are all the same; a single
+    one as it is."""
+    return advantages if len(advantages) == 1 else nn.functional.layer_norm(advantages, advantages.shape, eps=1e-16)
 
 
 # The network: section 6.1, with a critic of its own.
@@ -257,6 +196,7 @@ class Minibatch(Update):
     log_ratio: Tensor  # (batch,) how much likelier its actions have become since they were taken
 
     if TYPE_CHECKING:  # read on the loops above
+        flat: FlatParameters
         network: ActorCritic
         minibatches: list[Experience]
         learning_rate: float
@@ -272,6 +212,7 @@ class Minibatch(Update):
 
     def before_run(self) -> None:
         """Give the optimizer the learner's step size."""
+        self.flat.tie()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
 
@@ -288,12 +229,19 @@ class Minibatch(Update):
         """Ask actor and critic again; the loss is minus the objective of equation 9."""
         batch, policy = self.batch, self.network.policy
         outputs, values = self.network(batch.observation)
-        self.log_ratio = policy.log_prob(outputs, batch.action) - batch.log_prob
+        log_ratio = policy.log_prob(outputs, batch.action) - batch.log_prob
+        self.log_ratio = log_ratio.detach()
         loss = self.value_coefficient * value_loss(values, batch.target, batch.value, self.value_clip_range)
-        loss = loss - clipped_objective(self.log_ratio, self.advantages, self.clip_range)
+        loss = loss - clipped_objective(log_ratio, self.advantages, self.clip_range)
         if self.entropy_coefficient:
             loss = loss - self.entropy_coefficient * policy.entropy(outputs).mean()
         self.learner.loss = loss
+
+    def on_step(self) -> None:
+        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
+        self.flat.set_gradient(self.loss, self.max_gradient_norm)
+        self.optimizer.step()
+        self.flat.mark_changed()
 
 
 class Epochs(Loop):
@@ -343,7 +291,7 @@ class TargetKL(Callback):
 
     def after_learn(self) -> None:
         """Stop the epochs where that is so."""
-        divergence = float(approximate_kl(self.loop.minibatch.log_ratio.detach()))
+        divergence = float(approximate_kl(self.loop.minibatch.log_ratio))
         if divergence > self.target_kl:
             self.loop.stop(f"a divergence of {divergence:.3g} nats")
 
@@ -385,7 +333,7 @@ class PPO(Learner):
         Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where
         observations are not flat or actions of a kind for which there is no policy.
         """
-        settings = settings or PRESETS.get(env_id, PPOSettings())
+        settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
         observations, actions = single_spaces(env_id)
         network = actor_critic(observations, actions, settings, stream(seed, "network"))
         self.settings: Any = settings
@@ -399,7 +347,8 @@ class PPO(Learner):
         self.gamma = settings.gamma
         self.gae_lambda = settings.gae_lambda
         self.memory = Rollout(settings.steps_per_rollout, settings.num_envs, observations, network.policy)
-        optimizer = self.new_optimizer(network.parameters(), settings.learning_rate)
+        self.flat = FlatParameters(network.parameters())
+        optimizer = self.new_optimizer([self.flat.vector], settings.learning_rate)
         valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
         super().__init__(
             env_id,

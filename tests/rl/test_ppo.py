@@ -1,0 +1,517 @@
+import copy
+import dataclasses
+import math
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from looptree import Callback
+from looptree.core.errors import BadSetting, StateMismatch
+from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.algorithms.ppo import (
+    PPO,
+    PRESETS,
+    PPOSettings,
+    approximate_kl,
+    clipped_objective,
+    normalised,
+    value_loss,
+)
+from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
+from tests.rl.identities import register
+from tests.rl.plain import assert_plain
+
+SMALL = PPOSettings(
+    total_env_steps=480,
+    num_envs=3,
+    steps_per_rollout=16,
+    epochs=2,
+    batch_size=16,
+    hidden_sizes=(16,),
+    learning_rate=1e-3,
+    anneal_learning_rate=True,
+    anneal_clip_range=True,
+    normalise_observations=True,
+    normalise_rewards=True,
+    evaluate_every_env_steps=150,
+    evaluation_episodes=3,
+)
+
+
+def small(seed=0, env_id="CartPole-v1", cbs=(), **changes):
+    return PPO(env_id, dataclasses.replace(SMALL, **changes), cbs, seed=seed)
+
+
+def parameters(learner):
+    return [parameter.detach().clone() for parameter in learner.network.parameters()]
+
+
+def same(left, right):
+    return all(torch.equal(mine, others) for mine, others in zip(left, right, strict=True))
+
+
+class Log(Callback):
+    """Notes what a function of the learner gives, after each update."""
+
+    def __init__(self, function):
+        self.function = function
+        self.seen = []
+
+    def after_update(self, _phase="train"):
+        self.seen.append(self.function(self.loop))
+
+
+def logged(function, **changes):
+    log = Log(function)
+    small(cbs=[log], **changes).run()
+    return log.seen
+
+
+# --- arithmetic ---------------------------------------------------------------------------------------------
+
+
+def test_the_clipped_objective_of_known_numbers():
+    ratios = torch.tensor([1.0, 1.1, 1.5, 0.5, 1.5, 0.5], dtype=torch.float64)
+    advantages = torch.tensor([2.0, 2.0, 2.0, 2.0, -2.0, -2.0], dtype=torch.float64)
+    expected = [2.0, 2.2, 2.4, 1.0, -3.0, -1.6]
+    assert float(clipped_objective(ratios.log(), advantages, 0.2)) == pytest.approx(sum(expected) / 6)
+    unclipped = float((ratios * advantages).mean())
+    assert float(clipped_objective(ratios.log(), advantages, math.inf)) == pytest.approx(unclipped)
+
+
+def test_the_gradient_of_the_clipped_objective_is_its_finite_differences():
+    random = torch.Generator().manual_seed(0)
+    log_ratio = (0.3 * torch.randn(200, generator=random, dtype=torch.float64)).requires_grad_()
+    advantages = torch.randn(200, generator=random, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(clipped_objective(log_ratio, advantages, 0.2), log_ratio)
+    step = 1e-6
+    for row in range(200):
+        shift = torch.zeros(200, dtype=torch.float64)
+        shift[row] = step
+        up, down = (clipped_objective(log_ratio.detach() + way * shift, advantages, 0.2) for way in (1, -1))
+        assert float(gradient[row]) == pytest.approx(float((up - down) / (2 * step)), abs=1e-7)
+    ratio = log_ratio.detach().exp()
+    pushed_further = ((ratio > 1.2) & (advantages > 0)) | ((ratio < 0.8) & (advantages < 0))
+    assert 10 < int(pushed_further.sum()) < 100
+    assert ((gradient == 0) == pushed_further).all()
+
+
+def test_the_value_loss_of_known_numbers():
+    values = torch.tensor([1.0, 5.0, 5.0])
+    targets, old = torch.tensor([3.0, 4.0, 9.0]), torch.tensor([1.0, 2.0, 4.5])
+    assert float(value_loss(values, targets, old, math.inf)) == pytest.approx((4 + 1 + 16) / 3)
+    # 5 would have been 3 and 4.8 within 0.3 and 1 of where it was; the larger of two errors counts.
+    assert float(value_loss(values, targets, old, 1.0)) == pytest.approx((4 + 1 + 16) / 3)
+    assert float(value_loss(values, targets, old, 0.3)) == pytest.approx((4 + 1.7**2 + 4.2**2) / 3)
+
+
+def test_the_gradient_of_the_value_loss_is_its_finite_differences():
+    random = torch.Generator().manual_seed(0)
+    values, targets, old = torch.randn(3, 100, generator=random, dtype=torch.float64)
+    values.requires_grad_()
+    for clip_range in (0.4, math.inf):
+        (gradient,) = torch.autograd.grad(value_loss(values, targets, old, clip_range), values)
+        for row in range(100):
+            shift = torch.zeros(100, dtype=torch.float64)
+            shift[row] = 1e-6
+            up, down = (value_loss(values.detach() + way * shift, targets, old, clip_range) for way in (1, -1))
+            assert float(gradient[row]) == pytest.approx(float((up - down) / 2e-6), abs=1e-7)
+
+
+def test_the_estimated_divergence_is_near_the_true_one_and_never_negative():
+    old, new = torch.tensor([0.2, 0.5, 0.3]).log(), torch.tensor([0.25, 0.4, 0.35]).log()
+    actions = torch.from_numpy(np.random.default_rng(0).choice(3, 50_000, p=[0.2, 0.5, 0.3]))
+    true = float((old.exp() * (old - new)).sum())
+    assert float(approximate_kl((new - old)[actions])) == pytest.approx(true, rel=0.05)
+    assert float(approximate_kl(torch.tensor([-0.3]))) > 0
+
+
+def test_advantages_are_brought_to_mean_0_and_deviation_1():
+    given = 5 + 3 * torch.randn(64, generator=torch.Generator().manual_seed(0))
+    result = normalised(given)
+    torch.testing.assert_close(result, (given - given.mean()) / given.std(correction=0), rtol=1e-4, atol=1e-5)
+    assert normalised(torch.tensor([3.0, 3.0])).tolist() == [0.0, 0.0]
+    assert normalised(torch.tensor([3.0])).tolist() == [3.0]
+    torch.testing.assert_close(normalised(torch.tensor([1e-6, 3e-6])), torch.tensor([-1.0, 1.0]), rtol=1e-3, atol=0)
+
+
+# --- the loop -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("changes", [{}, {"target_kl": 0.01}, {"normalise_rewards": False}])
+def test_the_tree_has_no_findings(changes):
+    assert small(**changes).check(strict=True) == ()
+
+
+def test_the_shape_of_the_tree():
+    learner = small()
+    assert learner.source.agent.network is learner.network
+    assert learner.valid_source.agent.network is learner.network
+    assert learner.valid_source.environments is not learner.source.environments
+    held = {id(parameter) for parameter in learner.flat.parameters}
+    assert held == {id(parameter) for parameter in learner.network.parameters()}
+    assert learner.update.minibatch.optimizer.param_groups[0]["params"] == [learner.flat.vector]
+    train, valid = learner.plan.phases
+    assert [(train.name, train.every), (valid.name, valid.every)] == [("train", 1), ("valid", 3)]
+    update = next(loop for loop in learner.plan.walk() if loop.name == "update")
+    minibatch = next(loop for loop in learner.plan.walk() if loop.name == "minibatch")
+    assert [event.name for event in update.phases[0].events] == ["shuffle", "learn"]
+    assert [event.name for event in minibatch.phases[0].events] == ["sample", "target", "loss", "step"]
+
+
+def test_a_rollout_is_gone_over_in_equal_minibatches():
+    class Sizes(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def after_shuffle(self, _phase="train"):
+            self.seen.append([len(batch.value) for batch in self.loop.minibatches])
+
+    sizes = Sizes()
+    learner = small(env_id="Acrobot-v1", cbs=[sizes]).run()  # of 48 steps in minibatches of 16
+    assert sizes.seen == [[16, 16, 16]] * 20
+    assert learner.gradient_steps == learner.update.minibatch.count == 60
+    assert learner.update.count == 20
+    uneven = Sizes()
+    small(env_id="Acrobot-v1", cbs=[uneven], batch_size=20, total_env_steps=96).run()
+    assert uneven.seen == [[16, 16, 16]] * 4
+    larger = Sizes()
+    small(env_id="Acrobot-v1", cbs=[larger], batch_size=47, total_env_steps=48).run()
+    assert larger.seen == [[24, 24]] * 2
+
+
+def test_each_epoch_goes_over_every_step_once_in_another_order():
+    class Orders(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def after_shuffle(self, _phase="train"):
+            self.seen.append(torch.cat([batch.advantage for batch in self.loop.minibatches]))
+
+    orders = Orders()
+    learner = small(cbs=[orders]).run(times=1)
+    first, second = orders.seen
+    assert not torch.equal(first, second)
+    for order in (first, second):
+        assert torch.equal(order.sort().values, learner.experience.advantage.sort().values)
+
+
+def test_what_is_noted_of_a_rollout_is_what_the_network_said():
+    learner = small(learning_rate=1e-12, env_id="Pendulum-v1")
+    learner.run(times=2)
+    batch = learner.experience
+    outputs, values = learner.network(batch.observation)
+    # The network has hardly changed, but what it knows of observations has since: it learnt of them afterwards.
+    assert batch.value.shape == batch.log_prob.shape == (48,)
+    assert batch.action.shape == (48, 1)
+    assert not torch.allclose(values, batch.value, atol=1e-4)
+    plain = small(learning_rate=1e-12, env_id="Pendulum-v1", normalise_observations=False).run(times=2)
+    batch = plain.experience
+    outputs, values = plain.network(batch.observation)
+    torch.testing.assert_close(values.detach(), batch.value, rtol=1e-4, atol=1e-5)
+    log_prob = plain.network.policy.log_prob(outputs, batch.action).detach()
+    torch.testing.assert_close(log_prob, batch.log_prob, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("vectorization", ["native", "sync"])
+def test_rows_of_a_reset_are_neither_learnt_from_nor_counted(vectorization):
+    class Rows(Callback):
+        def __init__(self):
+            self.real = 0
+            self.stored = 0
+
+        def after_update(self, _phase="train"):
+            learner = self.loop
+            self.real += int(learner.memory.real.sum())
+            self.stored += learner.memory.real.size
+            assert len(learner.experience.value) == int(learner.memory.real.sum())
+            assert len(learner.experience.observation) == len(learner.experience.value)
+            dead = ~learner.memory.real
+            assert (learner.memory.reward[dead] == 0).all()
+
+    rows = Rows()
+    settings = dataclasses.replace(SMALL, normalise_rewards=False)
+    learner = PPO("CartPole-v1", settings, rows, vectorization=vectorization).run()
+    assert rows.real == learner.env_steps
+    assert (rows.stored > rows.real) == (vectorization == "native")
+    assert float(learner.network.normaliser.count) == rows.real
+    assert learner.env_steps in (480, 481, 482)
+
+
+def test_the_last_pass_makes_only_what_is_left():
+    learner = small(env_id="Acrobot-v1", total_env_steps=60).run()
+    assert learner.env_steps == 60
+    assert learner.count == 2
+    assert len(learner.experience.value) == 12
+    learner.run()
+    assert learner.ended == "ran no items: there were none"
+
+
+def test_step_size_and_clip_range_go_down_to_nothing():
+    seen = logged(
+        lambda learner: (
+            learner.env_steps,
+            learner.learning_rate,
+            learner.update.minibatch.optimizer.param_groups[0]["lr"],
+            learner.clip_range,
+        ),
+        env_id="Acrobot-v1",
+    )
+    for steps, learning_rate, used, clip_range in seen:
+        left = 1 - (steps - 48) / 480
+        assert learning_rate == used == pytest.approx(1e-3 * left)
+        assert clip_range == pytest.approx(0.2 * left)
+    constant = logged(
+        lambda learner: (learner.learning_rate, learner.clip_range),
+        **dict.fromkeys(("anneal_learning_rate", "anneal_clip_range"), False),
+    )
+    assert set(constant) == {(1e-3, 0.2)}
+
+
+def test_an_update_ends_where_the_policy_has_gone_far_enough():
+    def ending(learner):
+        return learner.update.index + 1, approximate_kl(learner.update.minibatch.log_ratio) > 0.02, learner.update.ended
+
+    stopped = 0
+    for epochs, far_enough, ended in logged(ending, epochs=30, learning_rate=0.05, target_kl=0.02):
+        if far_enough:
+            assert ended.startswith("stopped by TargetKL.after_learn: a divergence of 0.")
+            stopped += epochs < 30
+        else:
+            assert (epochs, ended) == (30, "ran all 30 items")
+    assert stopped > 3
+    assert {epochs for epochs, *_ in logged(ending, epochs=5, learning_rate=0.05)} == {5}
+
+
+def test_evaluation_takes_the_likeliest_action_and_changes_no_statistics():
+    class Looker(Callback):
+        def __init__(self):
+            self.likeliest = []
+            self.counts = set()
+
+        def after_step(self):
+            agent = self.loop.agent
+            self.likeliest.append((self.loop.transition.action == agent.outputs.argmax(1)).all())
+            self.counts.add(float(agent.network.normaliser.count))
+
+    train, valid = Looker(), Looker()
+    learner = small()
+    learner.source.add_cb(train)
+    learner.valid_source.add_cb(valid)
+    learner.run()
+    assert all(valid.likeliest)
+    assert len(valid.likeliest) > 20
+    assert not all(train.likeliest)
+    statistics = {name: values for name, values in learner.best_state.items() if name.startswith("normaliser")}
+    assert float(statistics["normaliser.count"]) in valid.counts
+    before = copy.deepcopy(learner.network.normaliser.state_dict()), learner.normalise_rewards.state_dict()
+    learner.run(phases="valid")
+    learner.evaluate(3)
+    for name, values in learner.network.normaliser.state_dict().items():
+        assert torch.equal(values, before[0][name])
+    np.testing.assert_equal(learner.normalise_rewards.state_dict(), before[1])
+
+
+def test_evaluating_at_the_end_plays_with_what_was_kept():
+    learner = small().run()
+    trained = parameters(learner)
+    returns = learner.evaluate(7)
+    assert returns.shape == (7,)
+    assert (returns == learner.evaluate(7)).all()
+    assert same(trained, parameters(learner))
+    learner.best_state = {name: np.zeros_like(values) for name, values in learner.best_state.items()}
+    assert learner.evaluate(50).max() < 15  # zero weights always push to the same side
+
+
+def test_what_a_progress_bar_shows_is_there_from_the_start():
+    learner = small()
+    assert learner.env_steps == learner.gradient_steps == 0
+    assert math.isnan(float(learner.loss))
+    learner.run()
+    assert math.isfinite(float(learner.loss))
+    assert learner.loss.grad_fn is None
+
+
+def test_global_random_generators_are_left_alone():
+    torch.manual_seed(5)
+    np.random.seed(5)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    first = parameters(small().run())
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    torch.manual_seed(6)
+    assert same(first, parameters(small().run()))
+    assert not same(first, parameters(small(seed=1).run()))
+
+
+@pytest.mark.parametrize("made_anew", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])
+def test_a_copy_runs_the_same(made_anew):
+    learner = small().run(times=4)
+    twin = made_anew(learner)
+    assert twin.source.agent.network is twin.network
+    learner.run()
+    twin.run()
+    assert same(parameters(learner), parameters(twin))
+    assert twin.gradient_steps == learner.gradient_steps > 0
+
+
+def test_a_hook_is_replaced_without_a_copy_of_the_algorithm():
+    class Still(Callback):
+        def on_loss(self, _replace=True):
+            self.learner.loss = sum(0.0 * parameter.sum() for parameter in self.learner.network.parameters())
+
+    learner = small(cbs=[Still()])
+    before = parameters(learner)
+    assert same(before, parameters(learner.run()))
+
+
+# --- learning -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "least"), [("Option", 1500, 45), ("Options", 3000, 45), ("Bits", 3000, 45), ("Point", 4000, 40)]
+)
+def test_repeating_what_is_shown(name, steps, least):
+    register()
+    settings = PPOSettings(
+        total_env_steps=steps,
+        num_envs=4,
+        steps_per_rollout=64,
+        epochs=6,
+        hidden_sizes=(32,),
+        learning_rate=5e-3,
+        gamma=0.4,
+        initial_log_std=-0.7,
+        evaluate_every_env_steps=100_000,
+    )
+    for seed in range(2):
+        learner = PPO(f"Looptree{name}-v0", settings, seed=seed).run()
+        assert learner.evaluate(20).mean() > least  # of 50
+
+
+class NothingBeyondTruncation(Callback):
+    """The mistake of taking a limit of time for an end of the task."""
+
+    def after_collect(self, _phase="train"):
+        self.loop.memory.terminated[:] |= self.loop.memory.truncated
+
+
+@pytest.mark.parametrize(("cbs", "right"), [([], True), ([NothingBeyondTruncation], False)])
+def test_the_value_of_an_endless_task_that_is_cut_every_8_steps(cbs, right):
+    register()
+    settings = PPOSettings(
+        total_env_steps=8_000,
+        num_envs=4,
+        steps_per_rollout=40,
+        epochs=8,
+        hidden_sizes=(16,),
+        learning_rate=0.02,
+        anneal_learning_rate=True,
+        max_gradient_norm=100.0,
+        gamma=0.98,
+        gae_lambda=1.0,
+        evaluate_every_env_steps=100_000,
+    )
+    learner = PPO("LooptreeEndless-v0", settings, cbs).run()
+    values = learner.network(torch.eye(4))[1].detach()  # of 1 for ever, discounted: 1 / (1 - 0.98)
+    assert bool((abs(values - 50) < 1).all()) == right
+    if not right:
+        assert (abs(values - 50) > 1).all()
+
+
+# --- states -------------------------------------------------------------------------------------------------
+
+
+def test_a_state_holds_nothing_but_plain_containers():
+    assert_plain(small().state_dict())
+    assert_plain(small().run().state_dict())
+
+
+@pytest.mark.parametrize("passes", [1, 3, 8])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(passes, env_id):
+    through = small(env_id=env_id).run()
+    stopped = small(env_id=env_id).run(times=passes)
+    loaded = small(env_id=env_id)
+    loaded.load_state_dict(stopped.state_dict())
+    loaded.run()
+    assert same(parameters(through), parameters(loaded))
+    assert same(through.network.buffers(), loaded.network.buffers())
+    assert loaded.count == through.count
+    assert loaded.gradient_steps == through.gradient_steps
+    assert loaded.best_return == through.best_return
+    assert all((loaded.best_state[name] == values).all() for name, values in through.best_state.items())
+
+
+def test_unsaved_environments_begin_new_episodes():
+    learner = small(env_id="Acrobot-v1").run(times=3)
+    state = learner.state_dict()
+    assert learner.normalise_rewards.sums.any()
+    state["loops"]["source"] |= {"environments": None, "why_not_environments": "they have an engine inside"}
+    loaded = small(env_id="Acrobot-v1")
+    loaded.load_state_dict(state)
+    assert loaded.source.restarted == "they have an engine inside"
+    assert not loaded.normalise_rewards.sums.any()
+    assert loaded.normalise_rewards.count == 144
+    assert loaded.run().env_steps == 480
+
+
+def test_the_state_of_another_run_is_refused():
+    state = small().state_dict()
+    with pytest.raises(StateMismatch):
+        small(hidden_sizes=(8,)).load_state_dict(state)
+    with pytest.raises(StateMismatch):
+        small(normalise_rewards=False).load_state_dict(state)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"total_env_steps": 0}, "PPOSettings(total_env_steps=0): a whole number of 1 or more would fit."),
+        ({"epochs": 1.5}, "PPOSettings(epochs=1.5): a whole number of 1 or more would fit."),
+        ({"batch_size": 0}, "PPOSettings(batch_size=0): a whole number of 1 or more would fit."),
+        ({"hidden_sizes": (0,)}, "PPOSettings(hidden_sizes=(0,)): 1 unit or more a layer would fit."),
+        ({"learning_rate": 0.0}, "PPOSettings(learning_rate=0.0): a number above 0 would fit."),
+        ({"clip_range": -0.2}, "PPOSettings(clip_range=-0.2): a number above 0 would fit."),
+        ({"value_clip_range": 0}, "PPOSettings(value_clip_range=0): a number above 0 would fit."),
+        ({"target_kl": 0.0}, "PPOSettings(target_kl=0.0): a number above 0 would fit."),
+        ({"entropy_coefficient": -1.0}, "PPOSettings(entropy_coefficient=-1.0): a number of 0 or more would fit."),
+        ({"gae_lambda": 1.1}, "PPOSettings(gae_lambda=1.1): a number from 0 to 1 would fit."),
+        ({"gamma": -0.1}, "PPOSettings(gamma=-0.1): a number from 0 to 1 would fit."),
+        (
+            {"clip_range": math.inf, "anneal_clip_range": True},
+            "PPOSettings(clip_range=inf): with anneal_clip_range, a finite number would fit.",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(given, message):
+    with pytest.raises(BadSetting) as error:
+        PPOSettings(**given)
+    assert str(error.value) == message
+
+
+def test_environments_that_do_not_fit():
+    with pytest.raises(UnfitEnvironment) as error:
+        PPO("FrozenLake-v1")
+    assert str(error.value) == (
+        "PPO's network cannot read Discrete(16); observations in a Box of one dimension would fit, which "
+        "gymnasium.wrappers.FlattenObservation makes of others."
+    )
+    with pytest.raises(UnknownEnvironment):
+        PPO("CartPool-v1")
+
+
+def test_the_registry():
+    algorithm = ALGORITHMS["ppo"]
+    assert (algorithm.learner, algorithm.settings) == (PPO, PPOSettings)
+    assert PPO("CartPole-v1").settings is algorithm.presets["CartPole-v1"] is PRESETS["CartPole-v1"]
+    assert PPO("MountainCarContinuous-v0").settings == PPOSettings()
+    assert isinstance(PPO("Pendulum-v1").network.policy.to_environment(np.ones((2, 1), np.float32)), np.ndarray)
+    assert all(gymnasium.spec(env_id) for env_id in algorithm.presets)

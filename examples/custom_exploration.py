@@ -11,7 +11,8 @@ import numpy as np
 from looptree import Callback, Schedule
 from looptree.callbacks import exponential
 from looptree.rl.agent import EpsilonGreedy
-from looptree.rl.algorithms.dqn import DQN, PRESETS
+from looptree.rl.algorithms.dqn import DQN, DQNSettings
+from looptree.rl.presets import PRESETS
 
 
 class Boltzmann(Callback):
@@ -30,7 +31,8 @@ class Boltzmann(Callback):
 
 def dqn_with_boltzmann(env_steps):
     """DQN on CartPole, exploring by a temperature that falls over `env_steps` from 5 to 0.1."""
-    settings = dataclasses.replace(PRESETS["CartPole-v1"], total_env_steps=env_steps, evaluate_every_env_steps=1024)
+    preset = PRESETS.settings("dqn", "CartPole-v1", DQNSettings)
+    settings = dataclasses.replace(preset, total_env_steps=env_steps, evaluate_every_env_steps=1024)
     cooling = Schedule("temperature", exponential(5.0, 0.1, env_steps), over="env_steps")
     dqn = DQN("CartPole-v1", settings, cooling)
     dqn.source.agent.remove_cb(EpsilonGreedy).add_cb(Boltzmann(seed=0))

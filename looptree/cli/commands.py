@@ -14,6 +14,7 @@ from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options, read_options
 from looptree.cli.output import Output
+from looptree.cli.presets import show_presets
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
 from looptree.observe.describe import describe
@@ -33,8 +34,9 @@ def run(command: str, words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit.
     """
-    options = read_options(command, words)
-    return _COMMANDS[command](options)
+    if command == "presets":
+        return show_presets(words)
+    return _COMMANDS[command](read_options(command, words))
 
 
 def _train(options: Options) -> int:

@@ -14,6 +14,7 @@ import tyro
 from looptree.cli.usage import UsageError
 from looptree.core.errors import BadSetting, listed, nearest
 from looptree.rl.algorithms import ALGORITHMS, Algorithm
+from looptree.rl.presets import PRESETS
 
 _SHORT_FLAGS = {"total_env_steps": "steps"}
 
@@ -62,7 +63,7 @@ def read_options(command: str, words: list[str]) -> Options:
     """
     name, env_id, rest = _positional(command, words)
     algorithm = ALGORITHMS[name]
-    defaults = algorithm.presets.get(env_id, algorithm.settings())
+    defaults = PRESETS.settings(name, env_id, algorithm.settings)
     given = _parsed(f"looptree {command} {name} {env_id}", _option_class(command, algorithm, defaults), rest)
     chosen = {field.name: getattr(given, field.name) for field in dataclasses.fields(algorithm.settings)}
     try:

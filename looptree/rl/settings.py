@@ -3,9 +3,45 @@ be."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_type_hints
 
-from looptree.core.errors import BadSetting
+from looptree.core.errors import BadSetting, nearest
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", tuple[int, ...]: "a list of whole numbers"}
+
+
+def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """Settings made of values by name as a data file has them: lists are tuples, whole numbers are numbers too.
+
+    Raises `BadSetting` for a name that the settings do not have (with the nearest), and for a value of another kind or
+    one that cannot be.
+    """
+    hints = get_type_hints(kind)
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if name not in kinds:
+            close = nearest(name, kinds)
+            hint = f"nearest is {close!r}" if close else f"its settings are those of {kind.__name__}()"
+            raise BadSetting(f"{kind.__name__} has no setting {name!r}; {hint}.")
+        if not _is_of(kinds[name], value):
+            raise BadSetting(f"{kind.__name__}({name}={value!r}): {_KINDS[kinds[name]]} would fit.")
+    return kind(**{name: _value(kinds[name], value) for name, value in values.items()})
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value from a data file is of the kind of a setting."""
+    if kind == tuple[int, ...]:
+        return isinstance(value, list) and all(_is_of(int, member) for member in value)
+    wanted = (int, float) if kind is float else kind
+    return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if kind is float:
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def require(settings: Any, name: str, fits: bool, wanted: str) -> None:

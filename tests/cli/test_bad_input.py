@@ -2,17 +2,18 @@
 
 import pytest
 
-from looptree.cli.main import main
+from looptree.cli.main import COMMANDS, main
 from looptree.core.errors import listed
 from looptree.rl.algorithms import ALGORITHMS
 
 NAMES = listed(ALGORITHMS)
+ALL_COMMANDS = listed(COMMANDS)
 TRAIN = ["train", "dqn", "CartPole-v1"]
 
 CASES = {
-    "no command": ([], "a command is missing: 'train', 'describe', 'profile' and 'trace' would fit;"),
+    "no command": ([], f"a command is missing: {ALL_COMMANDS} would fit;"),
     "unknown command": (["trian"], "there is no command 'trian'; nearest is 'train'."),
-    "very unknown command": (["?"], "there is no command '?'; 'train', 'describe', 'profile' and 'trace' would fit."),
+    "very unknown command": (["?"], f"there is no command '?'; {ALL_COMMANDS} would fit."),
     "no algorithm": (["train"], f"train is followed by an algorithm ({NAMES}) and an environment:"),
     "unknown algorithm": (["train", "dqm", "CartPole-v1"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
     "very unknown algorithm": (["train", "xyz", "CartPole-v1"], f"there is no algorithm 'xyz'; {NAMES} would fit."),
@@ -52,6 +53,8 @@ CASES = {
         ["trace", "dqn", "CartPole-v1", "--fields", "epsilon, los"],
         "--fields: No loop or callback of dqn has a field 'los'. Nearest is 'loss'.",
     ),
+    "presets of no algorithm": (["presets", "dqm"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
+    "presets of two": (["presets", "dqn", "ppo"], f"presets is followed by one algorithm at most ({NAMES}):"),
 }
 
 

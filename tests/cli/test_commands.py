@@ -108,6 +108,24 @@ def test_help_of_a_command_has_the_presets_of_the_environment():
     assert "(default: 0.0023)" in done.stdout and "--out" in done.stdout
 
 
+def test_presets_are_listed_with_their_env_steps_and_source():
+    done = looptree("presets")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *lines = done.stdout.splitlines()
+    assert head.split() == ["algorithm", "environment", "env", "steps", "source"]
+    assert ["dqn", "CartPole-v1", "50,000", "rl-zoo", "dqn.yml"] in [line.split() for line in lines]
+    assert {line.split()[0] for line in lines} == {"a2c", "c51", "d3qn", "dqn", "ppo", "rainbow"}
+
+
+def test_the_presets_of_an_algorithm_come_with_their_settings():
+    done = looptree("presets", "ppo")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *_ = done.stdout.split("\n\n")
+    assert first.splitlines()[0] == "ppo CartPole-v1: rl-zoo ppo.yml"
+    assert ["clip_range", "0.2"] in [line.split() for line in first.splitlines()]
+    assert done.stdout.splitlines()[-1].endswith("looptree train ppo ENVIRONMENT --help")
+
+
 def test_bad_input_has_no_traceback():
     done = looptree("train", "dqn", "CartPole-v9")
     assert done.returncode == 2

@@ -13,9 +13,10 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, FieldWarning
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, PRESETS, DQNSettings, exploration, q_losses, q_network, q_targets, taken
+from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_network, q_targets, taken
 from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
 from looptree.rl.memory import ReplayBuffer
+from looptree.rl.presets import PRESETS
 from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
 from looptree.rl.source import GymSource
@@ -107,7 +108,7 @@ def test_truncated_episodes_have_a_value_beyond_and_terminated_ones_do_not(mode)
 
 
 def test_exploration_is_random_until_learning_starts_and_then_decays():
-    epsilon = exploration(PRESETS["CartPole-v1"])
+    epsilon = exploration(PRESETS.settings("dqn", "CartPole-v1", DQNSettings))
     assert [epsilon(steps) for steps in (0, 999)] == [1.0, 1.0]
     expected = {1000: 1 - 0.96 / 8, 4000: 0.52, 8000: 0.04, 50_000: 0.04}
     assert {steps: epsilon(steps) for steps in expected} == pytest.approx(expected)
@@ -517,7 +518,7 @@ def test_environments_that_do_not_fit():
 def test_the_registry():
     algorithm = ALGORITHMS["dqn"]
     assert (algorithm.learner, algorithm.settings) == (DQN, DQNSettings)
-    assert DQN("CartPole-v1").settings is algorithm.presets["CartPole-v1"]
+    assert DQN("CartPole-v1").settings == PRESETS.settings("dqn", "CartPole-v1", DQNSettings) != DQNSettings()
     register()
     assert DQN("LooptreeIdentity-v0").settings == DQNSettings()
     assert issubclass(FieldWarning, UserWarning)

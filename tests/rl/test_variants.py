@@ -14,6 +14,7 @@ from looptree.rl.algorithms.categorical_dqn import CategoricalDQN, CategoricalDQ
 from looptree.rl.algorithms.d3qn import D3QN, D3QNSettings
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.algorithms.rainbow import Rainbow, RainbowSettings
+from looptree.rl.presets import PRESETS
 from looptree.rl.state import module_state
 from looptree.rl.variants.c51 import C51
 from looptree.rl.variants.double_q import DoubleQ
@@ -173,7 +174,7 @@ def test_presets_plug_variants_into_an_unchanged_dqn(name, learner, variants):
     algorithm = ALGORITHMS[name]
     assert algorithm.learner is learner
     made = learner("CartPole-v1", seed=2)
-    assert made.settings is algorithm.presets["CartPole-v1"]
+    assert made.settings == PRESETS.settings(name, "CartPole-v1", algorithm.settings) != algorithm.settings()
     assert [type(callback) for callback in made.cbs if type(callback) in variants] == variants
     assert [type(inner) for inner in made.inner_loops] == [type(inner) for inner in DQN("CartPole-v1").inner_loops]
     assert type(made.update).__name__ == "QUpdate"

@@ -22,6 +22,7 @@ from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.ppo import PPO, PPOSettings, check_shared, value_loss
 from looptree.rl.environments import Vectorization
+from looptree.rl.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -75,26 +76,6 @@ class A2CSettings:
         return PPOSettings(**shared, epochs=1, batch_size=batch_size, clip_range=math.inf)
 
 
-PRESETS = {
-    # rl-baselines3-zoo, hyperparams/a2c.yml, whose benchmark.md has the returns.
-    "CartPole-v1": A2CSettings(total_env_steps=500_000, num_envs=8),  # 500 of 500
-    "Acrobot-v1": A2CSettings(  # -83.4
-        total_env_steps=500_000, num_envs=16, normalise_observations=True, normalise_rewards=True
-    ),
-    "MountainCar-v0": A2CSettings(  # -111.3
-        total_env_steps=1_000_000, num_envs=16, normalise_observations=True, normalise_rewards=True
-    ),
-    "LunarLander-v3": A2CSettings(  # 155.8 in LunarLander-v2
-        total_env_steps=200_000,
-        num_envs=8,
-        gamma=0.995,
-        learning_rate=8.3e-4,
-        anneal_learning_rate=True,
-        entropy_coefficient=1e-5,
-    ),
-}
-
-
 # The objective: the policy gradient theorem, with the advantage in place of the return.
 
 
@@ -145,7 +126,7 @@ class A2C(PPO):
 
         Raises what `PPO` does.
         """
-        settings = settings or PRESETS.get(env_id, A2CSettings())
+        settings = settings or PRESETS.settings("a2c", env_id, A2CSettings)
         plugged = [PolicyGradient(), *several(cbs)]
         super().__init__(env_id, settings.as_ppo(), plugged, seed=seed, vectorization=vectorization, name=name)
         self.settings = settings

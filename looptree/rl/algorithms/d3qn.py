@@ -13,6 +13,7 @@ from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.environments import Vectorization
+from looptree.rl.presets import PRESETS
 from looptree.rl.settings import require_whole
 from looptree.rl.variants.double_q import DoubleQ
 from looptree.rl.variants.dueling import Dueling
@@ -32,25 +33,6 @@ class D3QNSettings(DQNSettings):
         require_whole(self, "target_steps")
 
 
-PRESETS = {
-    # DQN's preset (rl-baselines3-zoo) with targets of three steps.
-    "CartPole-v1": D3QNSettings(
-        total_env_steps=50_000,
-        env_steps_per_pass=256,
-        gradient_steps_per_pass=128,
-        learning_starts_env_steps=1_000,
-        replay_capacity=100_000,
-        batch_size=64,
-        hidden_sizes=(256, 256),
-        learning_rate=2.3e-3,
-        gamma=0.99,
-        target_every_env_steps=10,
-        epsilon_fraction=0.16,
-        epsilon_end=0.04,
-    )
-}
-
-
 class D3QN(DQN):
     """DQN with double Q-learning, a dueling network and n-step targets.
 
@@ -68,7 +50,7 @@ class D3QN(DQN):
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
-        settings = settings or PRESETS.get(env_id, D3QNSettings())
+        settings = settings or PRESETS.settings("d3qn", env_id, D3QNSettings)
         variants = [DoubleQ(), Dueling(), NStep(settings.target_steps)]
         super().__init__(
             env_id, settings, [*variants, *several(cbs)], seed=seed, vectorization=vectorization, name=name

@@ -23,6 +23,7 @@ from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.presets import PRESETS
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
 from looptree.rl.seeding import stream
 from looptree.rl.settings import require, require_order, require_whole
@@ -88,56 +89,6 @@ class DQNSettings:
         require_order(self, "batch_size", "<=", "replay_capacity")
         require_order(self, "num_envs", "<=", "replay_capacity")
         require_order(self, "env_steps_per_pass", "<=", "evaluate_every_env_steps")
-
-
-# What rl-baselines3-zoo has for two environments: after every four env steps, four gradient steps.
-_FOUR_BY_FOUR = DQNSettings(
-    total_env_steps=100_000,
-    env_steps_per_pass=4,
-    gradient_steps_per_pass=4,
-    learning_starts_env_steps=0,
-    replay_capacity=50_000,
-    batch_size=128,
-    hidden_sizes=(256, 256),
-    learning_rate=6.3e-4,
-    target_every_env_steps=250,
-    epsilon_fraction=0.12,
-    epsilon_end=0.1,
-)
-
-PRESETS = {
-    # rl-baselines3-zoo, hyperparams/dqn.yml, whose benchmark.md has the returns.
-    "CartPole-v1": DQNSettings(  # 500 of 500
-        total_env_steps=50_000,
-        env_steps_per_pass=256,
-        gradient_steps_per_pass=128,
-        learning_starts_env_steps=1_000,
-        replay_capacity=100_000,
-        batch_size=64,
-        hidden_sizes=(256, 256),
-        learning_rate=2.3e-3,
-        gamma=0.99,
-        target_every_env_steps=10,
-        epsilon_fraction=0.16,
-        epsilon_end=0.04,
-    ),
-    "MountainCar-v0": DQNSettings(  # -100.9
-        total_env_steps=120_000,
-        env_steps_per_pass=16,
-        gradient_steps_per_pass=8,
-        learning_starts_env_steps=1_000,
-        replay_capacity=10_000,
-        batch_size=128,
-        hidden_sizes=(256, 256),
-        learning_rate=4e-3,
-        gamma=0.98,
-        target_every_env_steps=600,
-        epsilon_fraction=0.2,
-        epsilon_end=0.07,
-    ),
-    "Acrobot-v1": _FOUR_BY_FOUR,  # -76.6
-    "LunarLander-v3": _FOUR_BY_FOUR,  # 154.4 in LunarLander-v2
-}
 
 
 # The network: from a state to one value for each action, so that one forward pass is enough for all of them.
@@ -287,7 +238,7 @@ class DQN(Learner):
         Raises `BadSetting` (where two variants replace the same part, too), `UnknownEnvironment`,
         `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not discrete or observations not flat.
         """
-        settings = settings or PRESETS.get(env_id, DQNSettings())
+        settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
         observations, actions = single_spaces(env_id)
         plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]
         design = QDesign(stream(seed, "network"))

@@ -12,6 +12,7 @@ from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.environments import Vectorization
+from looptree.rl.presets import PRESETS
 from looptree.rl.settings import require, require_order, require_whole
 from looptree.rl.variants.c51 import C51
 from looptree.rl.variants.double_q import DoubleQ
@@ -52,25 +53,6 @@ class RainbowSettings(DQNSettings):
         require_order(self, "lowest_return", "<", "highest_return")
 
 
-PRESETS = {
-    # DQN's preset (rl-baselines3-zoo). Discounted by 0.99, a reward of 1 for each step comes to 100 at most.
-    "CartPole-v1": RainbowSettings(
-        total_env_steps=50_000,
-        env_steps_per_pass=256,
-        gradient_steps_per_pass=128,
-        learning_starts_env_steps=1_000,
-        replay_capacity=100_000,
-        batch_size=64,
-        hidden_sizes=(256, 256),
-        learning_rate=2.3e-3,
-        gamma=0.99,
-        target_every_env_steps=10,
-        lowest_return=0.0,
-        highest_return=100.0,
-    )
-}
-
-
 class Rainbow(DQN):
     """DQN with double Q-learning, a dueling network, n-step targets, prioritised replay, noisy layers and distributions
     of returns.
@@ -89,7 +71,7 @@ class Rainbow(DQN):
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
-        settings = settings or PRESETS.get(env_id, RainbowSettings())
+        settings = settings or PRESETS.settings("rainbow", env_id, RainbowSettings)
         variants = [
             DoubleQ(),
             Dueling(),

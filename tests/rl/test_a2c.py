@@ -7,9 +7,10 @@ import torch
 from looptree import Callback
 from looptree.core.errors import BadSetting
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.a2c import A2C, PRESETS, A2CSettings, PolicyGradient, policy_gradient_objective
+from looptree.rl.algorithms.a2c import A2C, A2CSettings, PolicyGradient, policy_gradient_objective
 from looptree.rl.algorithms.ppo import PPO, clipped_objective
 from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.presets import PRESETS
 from tests.rl.identities import register
 from tests.rl.plain import assert_plain
 
@@ -136,5 +137,5 @@ def test_settings_and_environments_that_cannot_be():
 def test_the_registry():
     algorithm = ALGORITHMS["a2c"]
     assert (algorithm.learner, algorithm.settings) == (A2C, A2CSettings)
-    assert A2C("CartPole-v1").settings is algorithm.presets["CartPole-v1"] is PRESETS["CartPole-v1"]
+    assert A2C("CartPole-v1").settings == PRESETS.settings("a2c", "CartPole-v1", A2CSettings) != A2CSettings()
     assert A2C("Pendulum-v1").settings == A2CSettings()

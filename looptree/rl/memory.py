@@ -158,8 +158,7 @@ class ReplayBuffer:
 
     def _clear(self, rows: NDArray[np.int64]) -> None:
         """Free the slots past the rows that were needed for rows that are now written over."""
-        old = rows if self.added >= self.capacity else rows[self.capacity - self.added :]
-        slots = self._next_slots[old]
+        slots = self._next_slots[rows]
         ends = slots[slots >= self.capacity].astype(np.int64)
         if len(ends):
             self.observations.release(ends)
@@ -231,9 +230,10 @@ class ReplayBuffer:
         for name, array in self._arrays.items():
             array[:size] = state["columns"][name]
         self._next_slots[:size] = state["next_slots"]
+        self._next_slots[size:] = 0
         if state["slots"] > len(self.observations):
             self.observations.grow(state["slots"])
-        self._free = state["free"].tolist()
+        self._free = [*range(len(self.observations) - 1, state["slots"] - 1, -1), *state["free"].tolist()]
         self.observations.load_state_dict(state["observations"], self._used_slots())
         self._latest_rows = state["latest_rows"].copy()
         self._latest_slots = state["latest_slots"].copy()

@@ -175,20 +175,24 @@ def test_stacks_of_frames_are_those_of_a_plain_list(script, spare):
 @given(st.booleans().flatmap(lambda stacked: stacks(made_up()) if stacked else made_up()), st.data())
 def test_saved_at_any_time_it_goes_on_the_same(script, data):
     stacked = script.space is STACKS
+    spare = data.draw(st.sampled_from([5, 50]))
 
     def fresh():
-        capacity = script.num_envs + 5
+        capacity = script.num_envs + spare
         return ReplayBuffer(capacity, script.space, BUTTONS, stream(0), stacked_frames=stacked)
 
     memory = fresh()
     stop = data.draw(st.integers(0, len(script.transitions)))
     for transition in script.transitions[:stop]:
         memory.add(transition)
-    loaded = fresh()
+    loaded, used = fresh(), fresh()
+    for transition in script.transitions:
+        used.add(transition)
     state = memory.state_dict()
     assert_plain(state)
     loaded.load_state_dict(state)
-    others = [loaded, copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))]
+    used.load_state_dict(state)
+    others = [loaded, used, copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))]
     for each in (memory, *others):
         for transition in script.transitions[stop:]:
             each.add(transition)
@@ -204,6 +208,31 @@ def test_observations_without_end_are_stored_once_and_the_last_of_episodes_too()
         memory.add(step(number, terminated=[number == 1]))
     # 0 to 3 stand in the rows' own slots; what follows 1 (the end of its episode) and 3 (the newest) stands elsewhere
     assert memory.next_slots[:4].tolist() == [1, 6, 3, 7]
+
+
+def test_there_is_room_for_as_many_ends_as_rows():
+    memory = buffer(100)
+    few = memory.nbytes
+    for number in range(250):
+        memory.add(step(3 * number, terminated=[True]))
+    assert memory.nbytes > few
+    batch = memory.read(torch.arange(100))
+    assert torch.equal(batch.next_observation[:, 0], batch.observation[:, 0] + 1)
+    loaded, used = buffer(100), buffer(100)
+    for number in range(300):
+        used.add(step(3 * number, 5 * number, terminated=[True, True]))
+    for other in (loaded, used):
+        other.load_state_dict(memory.state_dict())
+        for mine, others in zip(batch, other.read(torch.arange(100)), strict=True):
+            assert torch.equal(mine, others)
+    small = buffer(100)
+    small.add(step(1))
+    used.load_state_dict(small.state_dict())
+    for number in range(250):
+        used.add(step(3 * number, terminated=[True]))
+    batch = used.read(torch.arange(100))
+    assert torch.equal(batch.next_observation[:, 0], batch.observation[:, 0] + 1)
+    assert set(batch.observation[:, 0].tolist()) == {3 * number for number in range(150, 250)}
 
 
 def test_a_source_that_begins_anew_without_an_end_cuts_the_episode():

@@ -42,7 +42,7 @@ def projected(probabilities: Tensor, rewards: Tensor, discounts: Tensor, returns
     """
     atoms = len(returns)
     low, high = returns[0], returns[-1]
-    shifted = (rewards.unsqueeze(1) + discounts.unsqueeze(1) * returns).clamp(low, high)
+    shifted = rewards.unsqueeze(1) + discounts.unsqueeze(1) * returns
     place = ((shifted - low) * ((atoms - 1) / (high - low))).clamp(0, atoms - 1)
     below = place.floor()
     upper_share = place - below

@@ -60,7 +60,7 @@ class ActorCritic(Network):
         inputs)`."""
         features = self._read(observation).expand(2, -1, -1)
         for weight, bias in self._layers:
-            features = torch.tanh(torch.baddbmm(getattr(self, bias), features, getattr(self, weight)))
+            features = torch.baddbmm(getattr(self, bias), features, getattr(self, weight)).tanh_()
         actor, critic = features.unbind()
         return (
             torch.addmm(self.actor_bias, actor, self.actor_weight),

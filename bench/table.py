@@ -14,6 +14,7 @@ UNITS = {
     "median_steps_s": "{:,.0f} /s",
     "ratio": "{:.2f} x",
     "share": "{:.2f} %",
+    **dict.fromkeys(("kept", "lowest", "highest", "final", "published"), "{:.1f}"),  # returns
 }
 
 
@@ -22,7 +23,7 @@ class Row:
     """One line of the table: figures by unit, and the most or the least that one of them may be."""
 
     name: str
-    figures: dict[str, float]
+    figures: dict[str, float | None]  # None where there is no such figure
     bounded: str | None = None  # the unit that the bar is on
     at_most: float | None = None
     at_least: float | None = None
@@ -44,8 +45,9 @@ class Row:
         return ", ".join(f"{word} {unit.format(end).lstrip('+')}" for word, end in ends.items() if end is not None)
 
     def __str__(self) -> str:
-        shown = "".join(f"{UNITS[unit].format(value):>12}" for unit, value in self.figures.items())
-        return f"  {self.name:<38}{shown:<38}{self.bar:<18}{self.verdict}".rstrip()
+        figures = [UNITS[unit].format(value) if value is not None else "-" for unit, value in self.figures.items()]
+        shown = "".join(f"{figure:>12}" for figure in figures)
+        return f"  {self.name:<38}{shown:<36}  {self.bar:<18}{self.verdict}".rstrip()
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self) | {"verdict": self.verdict}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,8 @@ def run(command: str, words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit.
     """
+    if "" not in sys.path:
+        sys.path.append("")  # the module of an environment `module:EnvId` may stand in the working directory
     if command == "presets":
         return show_presets(words)
     return _COMMANDS[command](read_options(command, words))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -43,7 +44,7 @@ class Output:
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = io.BytesIO()
         np.savez(weights, allow_pickle=False, **agent)
-        self._write("settings.json", _json(settings))
+        self._write("settings.json", _json(_with_words(settings)))
         self._write("agent.npz", weights.getvalue())
         self._write("results.json", _json(results))
 
@@ -56,6 +57,13 @@ class Output:
             with contextlib.suppress(OSError):
                 beside.unlink()
             raise
+
+
+def _with_words(values: Any) -> Any:
+    """Nested dicts in which infinite numbers, which JSON has no way to write, are the words "inf" and "-inf"."""
+    if isinstance(values, dict):
+        return {name: _with_words(value) for name, value in values.items()}
+    return str(values) if isinstance(values, float) and math.isinf(values) else values
 
 
 def _json(values: dict[str, Any]) -> bytes:

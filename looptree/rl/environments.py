@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from typing import Any, Literal
 
 import gymnasium
@@ -59,21 +60,31 @@ def single_spaces(env_id: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[An
 
 
 def environment_spec(env_id: str) -> EnvSpec:
-    """What Gymnasium has registered under an id.
+    """What Gymnasium has registered under an id, or under the id in `module:id` once the module is imported.
 
-    Raises `UnknownEnvironment`, with the nearest ids that would fit.
+    Raises `UnknownEnvironment`, with the nearest ids that would fit, and where the module cannot be imported.
     """
+    module, _, name = env_id.rpartition(":")
     try:
-        return gymnasium.spec(env_id)
+        if module:
+            importlib.import_module(module)
+    except ImportError as error:
+        raise UnknownEnvironment(
+            f"{module!r}, which is to register {name!r}, cannot be imported: {error}. A module on Python's path before "
+            f"the colon would fit."
+        ) from error
+    try:
+        return gymnasium.spec(name)
     except (Error, ImportError) as error:
         names = {name.lower(): name for name in gymnasium.registry}
-        close = [names[name] for name in difflib.get_close_matches(env_id.lower(), names, n=3)]
-        hint = (
-            f"The nearest ids are {listed(close)}."
-            if close
-            else "Import the package that registers it, or name that too: 'package:Name-v0'."
-        )
-        raise UnknownEnvironment(f"No environment is registered as {env_id!r}. {hint}") from error
+        close = [names[name] for name in difflib.get_close_matches(name.lower(), names, n=3)]
+        if close:
+            hint = f"The nearest ids are {listed(close)}."
+        elif module:
+            hint = f"Importing {module!r} does not register it."
+        else:
+            hint = "Import the package that registers it, or name that too: 'package:Name-v0'."
+        raise UnknownEnvironment(f"No environment is registered as {name!r}. {hint}") from error
 
 
 def autoreset_mode(environments: VectorEnv[Any, Any, Any]) -> AutoresetMode:

@@ -26,8 +26,10 @@ def environment():
     return {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"} | plain
 
 
-def looptree(*words):
-    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment())
+def looptree(*words, cwd=None):
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment(), cwd=cwd
+    )
 
 
 def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
@@ -55,6 +57,51 @@ def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
     with np.load(folder / "agent.npz", allow_pickle=False) as agent:
         shapes = {tuple(agent[name].shape) for name in agent.files}
     assert (256, 4) in shapes and (2, 256) in shapes
+
+
+SHORT_RUNS = {
+    "ppo": ("ppo", "--steps-per-rollout", 16, "--epochs", 2),
+    "a2c": ("a2c",),
+    "d3qn": ("d3_qn", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
+    "c51": ("categorical_dqn", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
+    "rainbow": ("rainbow", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
+}
+
+
+@pytest.mark.parametrize("algorithm", SHORT_RUNS)
+def test_every_algorithm_trains(algorithm, tmp_path):
+    name, *options = SHORT_RUNS[algorithm]
+    options += ["--hidden-sizes", 8, "--evaluate-every-env-steps", 256, "--evaluation-episodes", 2]
+    done = looptree("train", algorithm, "CartPole-v1", "--steps", 600, *options, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"^{name} ran all \d+ items$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^{name}: .* of 600 env steps, .*loss ", done.stderr, re.MULTILINE)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["algorithm"] == algorithm and settings["settings"]["hidden_sizes"] == [8]
+    assert settings["settings"].get("target_kl", "inf") == "inf"  # which JSON has no number for
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.npz", "results.json", "settings.json"]
+
+
+OWN = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=50)
+"""
+
+
+def test_an_environment_of_a_module_in_the_working_directory(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    command = Path(sys.executable).with_name("looptree")  # which, unlike python -m, does not look there by itself
+    words = ["train", "a2c", "own:Own-v0", "--steps", "100", "--out", "run"]
+    done = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["env_id"] == "own:Own-v0"
+    done = looptree("train", "a2c", "own:Owm-v0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "looptree: No environment is registered as 'Owm-v0'. The nearest ids are 'Own-v0'.\n"
+    done = looptree("train", "a2c", "none:Own-v0", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("looptree: 'none', which is to register 'Own-v0', cannot be")
 
 
 def test_the_same_seed_gives_the_same_agent_and_replaces_the_files(tmp_path):

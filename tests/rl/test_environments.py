@@ -1,3 +1,5 @@
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -54,13 +56,40 @@ def test_how_they_reset_themselves():
             "The nearest ids are 'LunarLander-v3' and 'LunarLanderContinuous-v3'.",
         ),
         ("xq", "Import the package that registers it, or name that too: 'package:Name-v0'."),
-        ("absent:xq-v0", "Import the package that registers it, or name that too: 'package:Name-v0'."),
     ],
 )
 def test_an_unknown_id_is_answered_with_the_nearest(given, hint):
     with pytest.raises(UnknownEnvironment) as error:
         make_environments(given, 1)
     assert str(error.value) == f"No environment is registered as {given!r}. {hint}"
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_a_module_before_the_id_is_imported_first(tmp_path, monkeypatch, vectorization):
+    registering = "gymnasium.register('LooptreeOwn-v0', gymnasium.envs.classic_control.PendulumEnv)"
+    (tmp_path / "looptree_own.py").write_text(f"import gymnasium\n\n{registering}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        environments = make_environments("looptree_own:LooptreeOwn-v0", 2, vectorization)
+        assert environments.num_envs == 2
+        environments.close()
+        with pytest.raises(UnknownEnvironment) as error:
+            make_environments("looptree_own:xq-v0", 1)
+    finally:
+        del gymnasium.registry["LooptreeOwn-v0"]
+        del sys.modules["looptree_own"]
+    assert str(error.value) == (
+        "No environment is registered as 'xq-v0'. Importing 'looptree_own' does not register it."
+    )
+
+
+def test_a_module_that_cannot_be_imported_is_named():
+    with pytest.raises(UnknownEnvironment) as error:
+        make_environments("looptree_absent:xq-v0", 1)
+    assert str(error.value) == (
+        "'looptree_absent', which is to register 'xq-v0', cannot be imported: No module named 'looptree_absent'. "
+        "A module on Python's path before the colon would fit."
+    )
 
 
 def test_a_missing_package_is_named():

@@ -68,6 +68,18 @@ def same(left, right):
     return all(torch.equal(mine, others) for mine, others in zip(left, right, strict=True))
 
 
+def assert_learns(learner, network):
+    """The optimizer works on what the network acts from."""
+    held = [part for group in learner.update.optimizer.param_groups for part in group["params"]]
+    with torch.no_grad():
+        before = [parameter.clone() for parameter in network.parameters()]
+        for part in held:
+            part += 1.0
+        assert same([values + 1.0 for values in before], network.parameters())
+        for part, values in zip(network.parameters(), before, strict=True):
+            part.copy_(values)
+
+
 # --- arithmetic ---------------------------------------------------------------------------------------------
 
 
@@ -127,9 +139,9 @@ def test_the_shape_of_the_tree():
     assert learner.source.agent.network is learner.network
     assert learner.valid_source.agent.network is learner.network
     assert learner.valid_source.environments is not learner.source.environments
-    held = {id(parameter) for parameter in learner.update.parameters}
-    assert held == {id(parameter) for parameter in learner.network.parameters()}
-    assert not held & {id(parameter) for parameter in learner.target_network.parameters()}
+    assert_learns(learner, learner.network)
+    held = {parameter.data_ptr() for parameter in learner.network.parameters()}
+    assert not held & {parameter.data_ptr() for parameter in learner.target_network.parameters()}
     assert same(learner.target_network.parameters(), learner.network.parameters())
     events = [event.name for event in learner.update.plan.phases[0].events]
     assert events == ["sample", "target", "loss", "step"]
@@ -344,8 +356,8 @@ def test_a_copy_runs_the_same(made_anew):
     twin.run()
     assert same(parameters(learner), parameters(twin))
     assert twin.env_steps == 600
-    held = {id(parameter) for parameter in twin.update.parameters}
-    assert held == {id(parameter) for parameter in twin.network.parameters()}
+    assert_learns(twin, twin.network)
+    assert_learns(learner, learner.network)
 
 
 def test_several_environments_side_by_side():

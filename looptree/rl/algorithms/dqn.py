@@ -21,6 +21,7 @@ from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.memory import Batch, ReplayBuffer
 from looptree.rl.presets import PRESETS
@@ -170,7 +171,12 @@ class QUpdate(Update):
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
         target_network: QNetwork
+        flat: FlatParameters
         gamma: float
+
+    def before_run(self) -> None:
+        """See that the parameters are those of the vector on which the optimizer works."""
+        self.flat.tie()
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
@@ -200,6 +206,12 @@ class QUpdate(Update):
     def after_loss(self) -> None:
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
+
+    def on_step(self) -> None:
+        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
+        self.flat.set_gradient(self.loss, self.max_gradient_norm)
+        self.optimizer.step()
+        self.flat.mark_changed()
 
     def finally_run(self) -> None:
         """Keep the losses without the graph behind them, with which they could not be copied."""
@@ -250,6 +262,7 @@ class DQN(Learner):
         self.epsilon = settings.epsilon_start
         self.memory = ReplayBuffer(settings.replay_capacity, observations, actions, stream(seed, "replay"))
         self.target_network = copy.deepcopy(network)
+        self.flat = FlatParameters(network.parameters())
         explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))
         super().__init__(
             env_id,
@@ -265,7 +278,7 @@ class DQN(Learner):
                 name="source",
             ),
             QUpdate(
-                torch.optim.Adam(network.parameters(), settings.learning_rate, fused=True),
+                torch.optim.Adam([self.flat.vector], settings.learning_rate, fused=True),
                 settings.batch_size,
                 settings.max_gradient_norm,
             ),

@@ -15,6 +15,7 @@ from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options, read_options
 from looptree.cli.output import Output
+from looptree.cli.play import play
 from looptree.cli.presets import show_presets
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
@@ -39,6 +40,8 @@ def run(command: str, words: list[str]) -> int:
         sys.path.append("")  # the module of an environment `module:EnvId` may stand in the working directory
     if command == "presets":
         return show_presets(words)
+    if command == "play":
+        return play(words)
     return _COMMANDS[command](read_options(command, words))
 
 

@@ -24,12 +24,14 @@ COMMANDS = {
     "describe": "print what would run, in which order, from which line, without running it",
     "profile": "train, and print calls and times of every hook",
     "trace": "train, and print which hook changed which field",
+    "play": "play episodes of the agent that train --out RUN kept, print their returns, and film them",
     "presets": "list the settings that are known to work, by algorithm and environment",
 }
 
 HELP = "\n".join(
     [
         "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
+        "       looptree play RUN [OPTIONS]",
         "       looptree presets [ALGORITHM]",
         "",
         *(f"  {name:10}{meaning}" for name, meaning in COMMANDS.items()),

@@ -22,7 +22,7 @@ _KINDS = {
     int: "a whole number",
     float: "a number",
     tuple[int, ...]: "whole numbers with spaces between",
-    Path | None: "a folder",
+    Path | None: "a path",
     str: "names with commas between",
 }
 
@@ -64,7 +64,7 @@ def read_options(command: str, words: list[str]) -> Options:
     name, env_id, rest = _positional(command, words)
     algorithm = ALGORITHMS[name]
     defaults = PRESETS.settings(name, env_id, algorithm.settings)
-    given = _parsed(f"looptree {command} {name} {env_id}", _option_class(command, algorithm, defaults), rest)
+    given = parsed(f"looptree {command} {name} {env_id}", _option_class(command, algorithm, defaults), rest)
     chosen = {field.name: getattr(given, field.name) for field in dataclasses.fields(algorithm.settings)}
     try:
         settings = algorithm.settings(**chosen)
@@ -113,7 +113,7 @@ def _option_class(command: str, algorithm: Algorithm, defaults: Any) -> type[Any
     return dataclasses.make_dataclass("Options", fields, bases=(algorithm.settings,), frozen=True, namespace=unchecked)
 
 
-def _parsed(program: str, option_class: type[Any], words: list[str]) -> Any:
+def parsed(program: str, option_class: type[Any], words: list[str]) -> Any:
     """The options as tyro reads them; what it complains of becomes one sentence."""
     complaint = io.StringIO()
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -147,9 +148,16 @@ class Learner(Loop):
         ones."""
         return self.best_state or module_state(self.network)
 
-    def episode_source(self, network: Network, episodes: int, seed: np.random.SeedSequence) -> EpisodeSource:
-        """A source that plays that many episodes of the learner's environment greedily, as `network` says."""
-        return EpisodeSource(self.env_id, episodes, Agent(network), seed=seed)
+    def episode_source(
+        self,
+        network: Network,
+        episodes: int,
+        seed: np.random.SeedSequence,
+        environments: VectorEnv[Any, Any, Any] | None = None,
+    ) -> EpisodeSource:
+        """A source that plays that many episodes of the learner's environment greedily, as `network` says; where
+        `environments` are given, an episode in each of those."""
+        return EpisodeSource(environments or self.env_id, episodes, Agent(network), seed=seed)
 
     def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
         """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
@@ -421,11 +422,17 @@ class PPO(Learner):
         """Made in the learner's life."""
         return int(self.update.minibatch.count)
 
-    def episode_source(self, network: Any, episodes: int, seed: np.random.SeedSequence) -> EpisodeSource:
+    def episode_source(
+        self,
+        network: Any,
+        episodes: int,
+        seed: np.random.SeedSequence,
+        environments: VectorEnv[Any, Any, Any] | None = None,
+    ) -> EpisodeSource:
         """A source that plays that many episodes of the learner's environment, always with the likeliest
-        action."""
+        action; where `environments` are given, an episode in each of those."""
         return EpisodeSource(
-            self.env_id,
+            environments or self.env_id,
             episodes,
             PolicyAgent(network),
             to_environment=network.policy.to_environment,

@@ -1,0 +1,99 @@
+"""The command play: episodes of the agent that a run kept, filmed where that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from gymnasium.vector import VectorEnv
+
+from looptree.cli.kept import kept_learner
+from looptree.cli.options import parsed
+from looptree.cli.usage import UsageError
+from looptree.core.errors import LooptreeError
+from looptree.rl.environments import make_environments
+from looptree.rl.learner import Learner
+from looptree.rl.seeding import stream
+
+_FORMATS = (".mp4", ".gif")
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """The options of play."""
+
+    episodes: int = 5
+    """Episodes to play, one after the other."""
+    seed: int = 0
+    """Where the episodes' random numbers come from."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File for a film of the episodes, .mp4 or .gif."""
+
+
+def play(words: list[str]) -> int:
+    """Play a run's agent greedily, and print each return and their mean.
+
+    Raises:
+        UsageError: the words do not fit, or there is no such run.
+    """
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        raise UsageError("play is followed by the folder of a run: looptree play RUN, after looptree train --out RUN")
+    run = [] if words[0].startswith("-") else words[:1]
+    options = parsed("looptree play RUN", PlayOptions, words[len(run) :])
+    if options.episodes < 1:
+        raise UsageError(f"--episodes {options.episodes}: a whole number of 1 or more would fit.")
+    if options.seed < 0:
+        raise UsageError(f"--seed {options.seed}: a whole number of 0 or more would fit.")
+    learner = kept_learner(Path(run[0]))
+    with contextlib.ExitStack() as stack:
+        film = stack.enter_context(_film(learner, options.video)) if options.video is not None else None
+        source = learner.episode_source(
+            learner.network, 1, stream(options.seed, "play"), _environments(learner.env_id, film)
+        )
+        stack.callback(source.close)
+        returns = []
+        for episode in range(1, options.episodes + 1):
+            source.run()
+            returns.append(float(source.returns[0]))
+            print(f"episode {episode}: return {returns[-1]:.6g}, {source.lengths[0]:,} env steps")
+    print(f"mean return {sum(returns) / len(returns):.6g}")
+    if options.video is not None:
+        print(f"filmed in {options.video}")
+    return 0
+
+
+def _film(learner: Learner, file: Path) -> contextlib.AbstractContextManager[Any]:
+    """A film that is in its place once all of it is there.
+
+    Raises:
+        UsageError: there can be none.
+    """
+    metadata = learner.valid_source.environments.metadata
+    if file.suffix not in _FORMATS:
+        raise UsageError(f"--video {file}: a file name that ends in .mp4 or .gif would fit.")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"--video {file}: there is no folder {file.absolute().parent}; one that exists would fit.")
+    if "rgb_array" not in metadata.get("render_modes", ()):
+        raise UsageError(f"--video {file}: {learner.env_id} draws no pictures (it has no render mode 'rgb_array').")
+    try:
+        video = importlib.import_module("looptree.cli.video")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--video needs the package {error.name!r}: pip install 'looptree[video]'") from error
+    for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
+        os.environ.setdefault(driver, "dummy")  # pygame, which draws, then looks for no screen and no sound
+    film: contextlib.AbstractContextManager[Any] = video.Film(file, metadata.get("render_fps", 30))
+    return film
+
+
+def _environments(env_id: str, film: Any) -> VectorEnv[Any, Any, Any]:
+    """A single environment, whose pictures go to the film where there is one."""
+    settings = {"render_mode": "rgb_array", "wrappers": [film.wrapped]} if film is not None else {}
+    try:
+        return make_environments(env_id, 1, "sync", **settings)
+    except LooptreeError as error:
+        raise UsageError(str(error)) from error

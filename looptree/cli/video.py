@@ -1,0 +1,84 @@
+"""Film: the pictures of an environment in a file, without a screen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import gymnasium
+import imageio_ffmpeg
+import numpy as np
+
+# Each picture gets the 256 colours that fit it, so that none has to wait in memory for the last one.
+_PALETTES = ["-vf", "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"]
+
+
+class Film:
+    """An .mp4 or .gif of environments that are `wrapped` in it; it is written beside its place, and renamed at the end.
+
+    with Film(path, frames_per_s=50) as film:
+        environment = film.wrapped(gymnasium.make("CartPole-v1", render_mode="rgb_array"))
+    """
+
+    def __init__(self, path: Path, frames_per_s: float) -> None:
+        self.path = path
+        self.frames_per_s = frames_per_s
+        self._writer: Any = None
+        self._beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            if kind is None:
+                self._beside.replace(self.path)
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+    def add(self, picture: Any) -> None:
+        """Append a picture `(height, width, 3)`."""
+        height, width, _ = picture.shape
+        if self._writer is None:
+            # Players want an even width and height of an mp4; a larger block would stretch the pictures.
+            form = {"codec": "gif", "pix_fmt_out": "pal8", "output_params": _PALETTES, "macro_block_size": 1}
+            self._writer = imageio_ffmpeg.write_frames(
+                str(self._beside),
+                (width, height),
+                fps=self.frames_per_s,
+                **(form if self.path.suffix == ".gif" else {"macro_block_size": 2}),
+            )
+            self._writer.send(None)
+        self._writer.send(np.ascontiguousarray(picture))
+
+    def wrapped(self, environment: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+        """An environment that adds its pictures."""
+        return _Filmed(environment, self)
+
+
+class _Filmed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Adds the picture of each step, and of a reset once a step follows it: the one behind the last episode is none."""
+
+    def __init__(self, environment: gymnasium.Env[Any, Any], film: Film) -> None:
+        super().__init__(environment)
+        self._film = film
+        self._first: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        began = super().reset(seed=seed, options=options)
+        self._first = self.render()
+        return began
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if self._first is not None:
+            self._film.add(self._first)
+            self._first = None
+        stepped = super().step(action)
+        self._film.add(self.render())
+        return stepped

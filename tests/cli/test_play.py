@@ -1,0 +1,136 @@
+"""The command play, on a short run of the command train."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from looptree.cli.main import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def looptree(*words):
+    plain = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "TERM": "dumb"}
+    plain |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-m", "looptree.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=plain)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    words = ["--steps", 600, "--hidden-sizes", 8, "--normalise-observations", "--steps-per-rollout", 16, "--epochs", 1]
+    done = looptree("train", "ppo", "CartPole-v1", *words, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def returns_of(text):
+    return [float(value) for value in re.findall(r"^episode \d+: return (\S+), [\d,]+ env steps$", text, re.MULTILINE)]
+
+
+def test_play_prints_each_return_and_their_mean(trained):
+    done = looptree("play", trained, "--episodes", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    returns = returns_of(done.stdout)
+    assert len(returns) == 3
+    assert done.stdout.splitlines()[3:] == [f"mean return {sum(returns) / 3:.6g}"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_play_films_every_step_of_every_episode(trained, tmp_path, suffix):
+    file = tmp_path / f"film{suffix}"
+    done = looptree("play", trained, "--episodes", 2, "--seed", 4, "--video", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    returns = returns_of(done.stdout)
+    assert done.stdout.splitlines()[-1] == f"filmed in {file}"
+    frames, duration_s = imageio_ffmpeg.count_frames_and_secs(str(file))
+    assert frames == sum(returns) + len(returns)  # one for each step, and one for each beginning
+    assert duration_s == pytest.approx(frames / 50, abs=0.1)
+    assert list(tmp_path.iterdir()) == [file]
+    assert returns_of(looptree("play", trained, "--episodes", 2, "--seed", 4).stdout) == returns
+
+
+def refused(words, capsys):
+    assert main(["play", *map(str, words)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    return said.err.removeprefix("looptree: ").rstrip()
+
+
+def test_a_folder_without_a_run(tmp_path, capsys):
+    advice = "there is no run; a folder that looptree train --out wrote would fit."
+    assert refused([tmp_path], capsys) == f"{tmp_path}: {advice}"
+    assert refused([tmp_path / "no"], capsys) == f"{tmp_path / 'no'}: {advice}"
+    assert refused([], capsys).startswith("play is followed by the folder of a run: looptree play RUN")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("{", "settings.json cannot be read: "),
+        ("[]", "settings.json is not what looptree train --out writes."),
+        ('{"name": "mine"}', "settings.json is not what looptree train --out writes."),
+        ({"algorithm": "pqo"}, "settings.json: there is no algorithm 'pqo'."),
+        ({"env_id": "CartPole-v9"}, "No environment is registered as 'CartPole-v9'."),
+        ({"settings": {"gama": 1}}, "settings.json: PPOSettings has no setting 'gama'; nearest is 'gamma'."),
+        ({"settings": {"hidden_sizes": [4]}}, "agent.npz is not of the agent that settings.json tells of: "),
+    ],
+)
+def test_settings_that_are_damaged_or_of_something_else(run, capsys, settings, sentence):
+    file = run / "settings.json"
+    if isinstance(settings, dict):
+        settings = json.dumps(json.loads(file.read_text()) | settings)
+    file.write_text(settings)
+    assert sentence in refused([run], capsys)
+
+
+def test_an_agent_that_is_damaged_or_missing(run, capsys):
+    file = run / "agent.npz"
+    whole = file.read_bytes()
+    with open(file, "wb") as opened:
+        np.savez(opened, agent=np.array([{}], dtype=object))  # a pickle, which is never loaded
+    damaged = f"{file} is damaged; looptree train --out writes it anew."
+    assert refused([run], capsys) == damaged
+    for contents in (b"", b"other", whole[: len(whole) // 2], whole[:200] + b"????" + whole[204:]):
+        file.write_bytes(contents)
+        assert refused([run], capsys) == damaged
+    with open(file, "wb") as opened:
+        np.save(opened, np.zeros(3))
+    assert refused([run], capsys) == damaged
+    file.unlink()
+    assert refused([run], capsys) == f"{file} is missing; looptree train --out writes it."
+
+
+def test_options_that_cannot_be(run, capsys, tmp_path):
+    assert refused([run, "--episodes", 0], capsys) == "--episodes 0: a whole number of 1 or more would fit."
+    assert refused([run, "--episodes", "x"], capsys) == "--episodes x: a whole number would fit."
+    assert refused([run, "--seed", -1], capsys) == "--seed -1: a whole number of 0 or more would fit."
+    assert refused([run, "--vidio", "x"], capsys) == "there is no option '--vidio'; nearest is --video."
+    ending = "a file name that ends in .mp4 or .gif would fit."
+    assert refused([run, "--video", "film.avi"], capsys) == f"--video film.avi: {ending}"
+    nowhere = tmp_path / "no" / "film.gif"
+    assert refused([run, "--video", nowhere], capsys) == (
+        f"--video {nowhere}: there is no folder {nowhere.parent}; one that exists would fit."
+    )
+
+
+def test_a_missing_package_for_films_is_named(run, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "looptree.cli.video", raising=False)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert refused([run, "--video", run / "film.mp4"], capsys) == (
+        "--video needs the package 'imageio_ffmpeg': pip install 'looptree[video]'"
+    )

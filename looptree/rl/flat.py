@@ -34,21 +34,23 @@ class FlatParameters:
                 self.vector.copy_(torch.cat([parameter.reshape(-1) for parameter in self.parameters]))
             self._tie()
 
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """The parts of a vector `(parameters,)` that belong to each parameter, in its shape."""
+        parts = vector.split([parameter.numel() for parameter in self.parameters])
+        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
+
     def set_gradient(self, loss: Tensor, max_norm: float) -> None:
         """Give the vector the gradient of a loss `()`, scaled down to `max_norm` where it is longer."""
         gradients = torch.autograd.grad(loss, self.parameters)
-        gradient = torch.cat([part.reshape(-1) for part in gradients])
-        norm = float(torch.linalg.vector_norm(gradient))
-        self.vector.grad = gradient.mul_(max_norm / norm) if norm > max_norm else gradient
+        self.vector.grad = clipped(torch.cat([part.reshape(-1) for part in gradients]), max_norm)
 
     def mark_changed(self) -> None:
         """Count a change of each parameter, as torch itself does for one that is changed by its own name."""
         torch.autograd.graph.increment_version(self.parameters)
 
     def _tie(self) -> None:
-        values = self.vector.detach().split([parameter.numel() for parameter in self.parameters])
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.data = value.view_as(parameter)
+        for parameter, value in zip(self.parameters, self.split(self.vector.detach()), strict=True):
+            parameter.data = value
 
     def _is_tied(self) -> bool:
         start = self.vector.data_ptr()
@@ -57,3 +59,9 @@ class FlatParameters:
                 return False
             start += parameter.nbytes
         return True
+
+
+def clipped(gradient: Tensor, max_norm: float) -> Tensor:
+    """A gradient `(parameters,)`, scaled down in place where it is longer than `max_norm`."""
+    norm = float(torch.linalg.vector_norm(gradient))
+    return gradient.mul_(max_norm / norm) if norm > max_norm else gradient

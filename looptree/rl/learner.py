@@ -20,6 +20,7 @@ from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
+from looptree.rl.optimizers import Optimizer
 from looptree.rl.seeding import stream
 from looptree.rl.source import EpisodeSource, Source
 from looptree.rl.state import load_module_state, load_optimizer_state, module_state, optimizer_state
@@ -217,7 +218,7 @@ class Update(Loop):
 
     def __init__(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         batch_size: int,
         max_gradient_norm: float = math.inf,
         cbs: Callbacks | None = None,

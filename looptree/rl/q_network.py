@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
+from looptree.rl.dense import dense
 from looptree.rl.networks import Network, uniform_linear
 from looptree.rl.seeding import torch_generator
 
@@ -43,6 +44,8 @@ class QNetwork(Network):
         self.head = head
         self.reading = reading
         self.output_size = num_actions
+        layers = [*self.trunk, *(head.linears if isinstance(head, ValueHead) else [head])]
+        self._linears = layers if all(type(layer) is nn.Linear for layer in layers) else []
 
     def forward(self, observation: Tensor) -> Tensor:
         """The outputs `(batch, actions * outputs of each)` for observations `(batch, *observation shape)`."""
@@ -50,6 +53,17 @@ class QNetwork(Network):
         for layer in self.trunk:
             features = torch.relu(layer(features))
         outputs: Tensor = self.head(features)
+        return outputs
+
+    @property
+    def dense_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each layer where all are linear with ReLU between them; else none."""
+        return [(layer.weight, layer.bias) for layer in self._linears]
+
+    def ask(self, observation: Tensor) -> Tensor:
+        """What `forward` gives, without autograd."""
+        with torch.no_grad():
+            outputs: Tensor = dense(self.dense_layers, observation)[-1] if self._linears else self(observation)
         return outputs
 
     def values(self, outputs: Tensor) -> Tensor:
@@ -60,7 +74,7 @@ class QNetwork(Network):
         """The values `(envs, actions)` of observations `(envs, *observation shape)`, without autograd."""
         with torch.inference_mode():
             # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
-            values: NDArray[np.float32] = self.values(self(torch.tensor(observation))).numpy(force=True)
+            values: NDArray[np.float32] = self.values(self.ask(torch.tensor(observation))).numpy()
         return values
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from looptree.core.errors import StateMismatch
+from looptree.rl.optimizers import Optimizer
 
 
 def to_arrays(value: Any) -> Any:
@@ -55,13 +56,13 @@ def load_module_state(module: nn.Module, state: dict[str, Any]) -> None:
     module.load_state_dict(to_tensors(state))
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     """The moments, step counts and settings of an optimizer; parameters go by their number in it."""
     state: dict[str, Any] = to_arrays(optimizer.state_dict())
     return state
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Give an optimizer of the same parameters, in the same order, what `optimizer_state` gave."""
     optimizer.load_state_dict(to_tensors(state))
 

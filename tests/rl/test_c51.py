@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 
 from looptree.core.errors import BadSetting
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
-from looptree.rl.variants.c51 import C51, CategoricalReading, cross_entropies, entropies, of_actions, projected
+from looptree.rl.variants.c51 import (
+    C51,
+    CategoricalReading,
+    cross_entropies,
+    cross_entropy_slopes,
+    entropies,
+    of_actions,
+    projected,
+)
 
 
 def project(probabilities, reward, discount, low, high):
@@ -77,6 +85,15 @@ def test_losses_of_known_numbers():
     log = torch.tensor([0.5, 0.25, 0.8]).log()
     torch.testing.assert_close(losses, torch.stack([-(log[0] + log[1]) / 2, -log[2]]))
     torch.testing.assert_close(entropies(targets), torch.tensor([2.0, 1.0]).log())
+
+
+def test_slopes_are_those_of_the_losses():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    targets = torch.rand(5, 7, generator=generator, dtype=torch.float64)
+    targets /= targets.sum(1, keepdim=True)
+    (slopes,) = torch.autograd.grad(cross_entropies(logits, targets).sum(), logits)
+    torch.testing.assert_close(cross_entropy_slopes(logits, targets), slopes)
 
 
 def test_errors_are_divergences_from_the_targets():

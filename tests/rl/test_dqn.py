@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, FieldWarning
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_network, q_targets, taken
+from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_network, q_slopes, q_targets, taken
 from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.presets import PRESETS
@@ -98,6 +98,7 @@ def test_loss_of_known_numbers():
     assert losses.tolist() == [0.5 * 0.5**2, 3.0 - 0.5]
     losses.mean().backward()
     assert values.grad.tolist() == [[-0.25, 0.0], [0.0, -0.5]]  # errors of more than 1 pull as those of 1
+    assert q_slopes(torch.tensor([0.5, 3.0, -0.25])).tolist() == [-0.5, -1.0, 0.25]
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

@@ -41,6 +41,7 @@ def learn(callback, update, rows, errors):
     """As if `rows` had been drawn, and found to be wrong by `errors`."""
     update.rows = torch.tensor(rows)
     update.errors = update.losses = torch.tensor(errors)
+    update.slopes = torch.zeros(len(rows), 2)
     callback.weights = torch.ones(len(rows))
     callback.after_loss()
 
@@ -137,11 +138,15 @@ def test_the_loss_is_the_weighted_mean():
     update = plugged(callback, batch_size=2)
     update.add(0, 1)
     callback.before_sample()
-    update.losses = torch.tensor([2.0, 4.0], requires_grad=True)
+    outputs = torch.tensor([[1.0, 5.0], [7.0, 2.0]], requires_grad=True)
+    update.losses = torch.stack([outputs[0, 0] * 2, outputs[1, 1] * 2])
+    (update.slopes,) = torch.autograd.grad(update.losses.sum(), outputs, retain_graph=True)
     update.errors = torch.tensor([1.0, 1.0])
     callback.weights = torch.tensor([0.5, 1.0])
     callback.after_loss()
     assert update.loss.item() == 2.5
+    update.loss.backward()
+    torch.testing.assert_close(update.slopes, outputs.grad)
 
 
 def test_settings_and_memories_that_do_not_fit():

@@ -7,6 +7,7 @@ parts come in the order of the paper's Methods and Algorithm 1.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from looptree.core.arguments import instance, several
 from looptree.core.callback import Callback
 from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
+from looptree.rl.backward import Backward, backward_of
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
-from looptree.rl.flat import FlatParameters
+from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.optimizers import Adam
 from looptree.rl.presets import PRESETS
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
 from looptree.rl.seeding import stream
@@ -155,6 +158,12 @@ def q_losses(values: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.smooth_l1_loss(values, targets, reduction="none")
 
 
+def q_slopes(errors: Tensor) -> Tensor:
+    """How fast each of those losses grows with its value, `(batch,)`, where `errors` are targets - values: as fast as
+    the value is too high, but no faster than 1."""
+    return -errors.clamp(-1.0, 1.0)
+
+
 class QUpdate(Update):
     """A gradient step of Q-learning on a minibatch of the replay buffer."""
 
@@ -165,8 +174,11 @@ class QUpdate(Update):
     next_actions: Tensor  # (batch,) what is to be done there
     next_values: Tensor  # (batch,) what that is worth
     targets: Tensor  # (batch,)
+    backward: Backward
+    activations: Sequence[Tensor] = ()  # of the network, the outputs (batch, outputs) last
     errors: Tensor  # (batch,) how far the targets are from the values
-    losses: Tensor = torch.zeros(0)  # (batch,)
+    losses: Tensor  # (batch,)
+    slopes: Tensor  # (batch, outputs) how fast the loss grows with each output
 
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
@@ -175,8 +187,9 @@ class QUpdate(Update):
         gamma: float
 
     def before_run(self) -> None:
-        """See that the parameters are those of the vector on which the optimizer works."""
+        """See that the parameters are those of the vector on which the optimizer works, and how to get its gradient."""
         self.flat.tie()
+        self.backward = backward_of(self.network, self.flat)
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
@@ -189,9 +202,8 @@ class QUpdate(Update):
 
     def before_target(self) -> None:
         """Ask the target network, which has no part in the gradient, and take the action that it holds for best."""
-        with torch.no_grad():
-            self.next_outputs = self.target_network(self.batch.next_observation)
-            self.next_values, self.next_actions = self.target_network.values(self.next_outputs).max(1)
+        self.next_outputs = self.target_network.ask(self.batch.next_observation)
+        self.next_values, self.next_actions = self.target_network.values(self.next_outputs).max(1)
 
     def on_target(self) -> None:
         """Add what that action is worth."""
@@ -199,23 +211,28 @@ class QUpdate(Update):
 
     def on_loss(self) -> None:
         """Compare with what the Q-network says of the actions that were taken."""
-        values = taken(self.network(self.batch.observation), self.batch.action)
-        self.errors = self.targets - values.detach()
+        self.activations = self.backward.forward(self.batch.observation)
+        outputs, actions = self.activations[-1].detach(), self.batch.action
+        values = taken(outputs, actions)
+        self.errors = self.targets - values
         self.losses = q_losses(values, self.targets)
+        self.slopes = torch.zeros_like(outputs).scatter_(1, actions.unsqueeze(1), q_slopes(self.errors).unsqueeze(1))
 
     def after_loss(self) -> None:
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
+        self.slopes /= self.batch_size
 
     def on_step(self) -> None:
         """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
-        self.flat.set_gradient(self.loss, self.max_gradient_norm)
+        gradient = self.backward.gradient(self.activations, self.slopes)
+        self.flat.vector.grad = clipped(gradient, self.max_gradient_norm)
         self.optimizer.step()
         self.flat.mark_changed()
 
     def finally_run(self) -> None:
-        """Keep the losses without the graph behind them, with which they could not be copied."""
-        self.losses = self.losses.detach()
+        """Let go of the graph that may be behind the outputs, with which they could not be copied."""
+        self.activations = ()
 
 
 # Algorithm 1.
@@ -278,7 +295,7 @@ class DQN(Learner):
                 name="source",
             ),
             QUpdate(
-                torch.optim.Adam([self.flat.vector], settings.learning_rate, fused=True),
+                Adam(self.flat.vector, settings.learning_rate),
                 settings.batch_size,
                 settings.max_gradient_norm,
             ),

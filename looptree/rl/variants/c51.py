@@ -62,6 +62,11 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(1)).sum(1)
 
 
+def cross_entropy_slopes(logits: Tensor, targets: Tensor) -> Tensor:
+    """How fast each of those losses grows with its logits, `(batch, atoms)`."""
+    return logits.softmax(1) - targets
+
+
 def entropies(distributions: Tensor) -> Tensor:
     """The entropies `(batch,)` of distributions `(batch, atoms)`, in nats."""
     return -torch.xlogy(distributions, distributions).sum(1)
@@ -101,7 +106,11 @@ class C51(NetworkPart):
     def on_loss(self, _replace: bool = True) -> None:
         """Compare with the distributions that the Q-network gives the actions that were taken."""
         update: Any = self.loop
-        outputs = self.network(update.batch.observation)
+        update.activations = update.backward.forward(update.batch.observation)
+        outputs = update.activations[-1].detach()
         logits = of_actions(self.reading.logits(outputs), update.batch.action)
         update.losses = cross_entropies(logits, update.targets)
-        update.errors = (update.losses.detach() - entropies(update.targets)).clamp_(min=0.0)
+        update.errors = (update.losses - entropies(update.targets)).clamp_(min=0.0)
+        update.slopes = torch.zeros_like(outputs)
+        of_all = self.reading.logits(update.slopes)
+        of_all[torch.arange(len(logits)), update.batch.action] = cross_entropy_slopes(logits, update.targets)

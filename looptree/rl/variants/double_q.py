@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from looptree.core.callback import Callback
 from looptree.rl.q_network import QNetwork
 
@@ -30,8 +28,7 @@ class DoubleQ(Callback):
         """Ask both networks about the next observation, and take the action that the Q-network holds for best."""
         update: Any = self.loop
         following = update.batch.next_observation
-        with torch.no_grad():
-            update.next_outputs = self.target_network(following)
-            update.next_actions = self.network.values(self.network(following)).argmax(1)
-            values = self.target_network.values(update.next_outputs)
+        update.next_outputs = self.target_network.ask(following)
+        update.next_actions = self.network.values(self.network.ask(following)).argmax(1)
+        values = self.target_network.values(update.next_outputs)
         update.next_values = values.gather(1, update.next_actions.unsqueeze(1)).squeeze(1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
-from looptree.rl.dense import dense
+from looptree.rl.dense import DenseRow, dense
 from looptree.rl.networks import Network, uniform_linear
 from looptree.rl.seeding import torch_generator
 
@@ -46,6 +46,7 @@ class QNetwork(Network):
         self.output_size = num_actions
         layers = [*self.trunk, *(head.linears if isinstance(head, ValueHead) else [head])]
         self._linears = layers if all(type(layer) is nn.Linear for layer in layers) else []
+        self._row = DenseRow()
 
     def forward(self, observation: Tensor) -> Tensor:
         """The outputs `(batch, actions * outputs of each)` for observations `(batch, *observation shape)`."""
@@ -72,9 +73,12 @@ class QNetwork(Network):
 
     def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The values `(envs, actions)` of observations `(envs, *observation shape)`, without autograd."""
-        with torch.inference_mode():
+        if self._linears and len(observation) == 1:
+            outputs = torch.from_numpy(self._row(self.dense_layers, observation))
+        else:
             # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
-            values: NDArray[np.float32] = self.values(self.ask(torch.tensor(observation))).numpy()
+            outputs = self.ask(torch.tensor(observation))
+        values: NDArray[np.float32] = self.values(outputs).numpy()
         return values
 
 

@@ -98,7 +98,7 @@ def test_loss_of_known_numbers():
     assert losses.tolist() == [0.5 * 0.5**2, 3.0 - 0.5]
     losses.mean().backward()
     assert values.grad.tolist() == [[-0.25, 0.0], [0.0, -0.5]]  # errors of more than 1 pull as those of 1
-    assert q_slopes(torch.tensor([0.5, 3.0, -0.25])).tolist() == [-0.5, -1.0, 0.25]
+    assert q_slopes(torch.tensor([-0.5, -3.0, 0.25])).tolist() == [-0.5, -1.0, 0.25]
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

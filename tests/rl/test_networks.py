@@ -20,6 +20,7 @@ def same(network, rows=5):
     with torch.no_grad():
         expected = network(torch.from_numpy(observation)).numpy()
     np.testing.assert_array_equal(network.predict(observation), expected)
+    np.testing.assert_allclose(network.predict(observation[:1]), expected[:1], rtol=1e-5, atol=1e-6)
 
 
 def test_what_acts_is_what_learns():

@@ -20,6 +20,7 @@ from looptree.core.arguments import instance, several
 from looptree.core.callback import Callback
 from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
+from looptree.rl.ahead import Ahead
 from looptree.rl.backward import Backward, backward_of
 from looptree.rl.environments import Vectorization, single_spaces
 from looptree.rl.errors import UnfitEnvironment
@@ -159,14 +160,15 @@ def q_losses(values: Tensor, targets: Tensor) -> Tensor:
 
 
 def q_slopes(errors: Tensor) -> Tensor:
-    """How fast each of those losses grows with its value, `(batch,)`, where `errors` are targets - values: as fast as
-    the value is too high, but no faster than 1."""
-    return -errors.clamp(-1.0, 1.0)
+    """How fast each of those losses grows with its value, `(batch,)`: as `errors`, which are values - targets, but no
+    faster than 1."""
+    return errors.clamp(-1.0, 1.0)
 
 
 class QUpdate(Update):
     """A gradient step of Q-learning on a minibatch of the replay buffer."""
 
+    ahead: Ahead
     rows: Tensor  # (batch,) of the memory
     batch: Batch
     discounts: Tensor  # (batch,) what the value of the next observation counts for, 0.0 where there is none
@@ -176,7 +178,7 @@ class QUpdate(Update):
     targets: Tensor  # (batch,)
     backward: Backward
     activations: Sequence[Tensor] = ()  # of the network, the outputs (batch, outputs) last
-    errors: Tensor  # (batch,) how far the targets are from the values
+    errors: Tensor  # (batch,) how far the values are from the targets
     losses: Tensor  # (batch,)
     slopes: Tensor  # (batch, outputs) how fast the loss grows with each output
 
@@ -187,22 +189,23 @@ class QUpdate(Update):
         gamma: float
 
     def before_run(self) -> None:
-        """See that the parameters are those of the vector on which the optimizer works, and how to get its gradient."""
+        """Get ready: minibatches, and the vector on which the optimizer works, with the way to its gradient."""
+        self.ahead = Ahead(self.memory, self.target_network, self.gradient_steps_per_run, self.batch_size)
         self.flat.tie()
         self.backward = backward_of(self.network, self.flat)
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
-        self.rows = self.memory.draw(self.batch_size)
+        self.rows = self.ahead.draw()
 
     def on_sample(self) -> None:
         """Read what is stored in them."""
-        self.batch = self.memory.read(self.rows)
+        self.batch = self.ahead.read(self.rows)
         self.discounts = self.gamma * (1.0 - self.batch.terminated)
 
     def before_target(self) -> None:
         """Ask the target network, which has no part in the gradient, and take the action that it holds for best."""
-        self.next_outputs = self.target_network.ask(self.batch.next_observation)
+        self.next_outputs = self.ahead.ask(self.batch)
         self.next_values, self.next_actions = self.target_network.values(self.next_outputs).max(1)
 
     def on_target(self) -> None:
@@ -214,7 +217,7 @@ class QUpdate(Update):
         self.activations = self.backward.forward(self.batch.observation)
         outputs, actions = self.activations[-1].detach(), self.batch.action
         values = taken(outputs, actions)
-        self.errors = self.targets - values
+        self.errors = values - self.targets
         self.losses = q_losses(values, self.targets)
         self.slopes = torch.zeros_like(outputs).scatter_(1, actions.unsqueeze(1), q_slopes(self.errors).unsqueeze(1))
 

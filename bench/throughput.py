@@ -22,12 +22,11 @@ import statistics
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from engine import engine
 from table import Row
 from tasks import TASKS, Task
 from trainers.with_looptree import learner
 from turns import Trainer, TrainerFailed, Turn
-
-from looptree import Profile
 
 ENTRANTS = {
     "looptree": ("with_looptree", 0),
@@ -78,14 +77,6 @@ def check(turn: Turn, task: Task, passes: int, entrant: str) -> None:
         )
 
 
-def engine_percent(task: Task, passes: int) -> float:
-    """What the loops take of a run themselves: their own time over all, with the clock reads that measuring costs."""
-    run = learner(task).run(task.warm_up_passes)
-    with Profile(run) as profile:
-        run.run(passes)
-    return 100 * sum(timing.own_s for timing in profile if timing.kind == "loop") / profile.total_s
-
-
 def rows(name: str, entrants: list[str], rounds: int, quick: bool) -> Iterator[Row]:
     """The figures of one task."""
     task = TASKS[name]
@@ -99,8 +90,9 @@ def rows(name: str, entrants: list[str], rounds: int, quick: bool) -> Iterator[R
             best = max(theirs, key=theirs.__getitem__)
             ratio = {"ratio": fastest["looptree"] / theirs[best]}
             yield Row(f"looptree beside {best}", ratio, "ratio", at_least=at_least)
-    share = engine_percent(task, 1 if quick else 2 * task.passes_per_turn)
-    yield Row("the loops' own time in looptree", {"share": share}, "share", at_most=ENGINE_PERCENT)
+    loops = engine(learner(task).run(task.warm_up_passes), 1 if quick else 2 * task.passes_per_turn)
+    yield Row("the loops' own time in looptree", {"share": 100 * loops.share}, "share", at_most=ENGINE_PERCENT)
+    yield Row("the same with a Profile's lines in it", {"share": 100 * loops.with_profile_share})
 
 
 def main() -> None:

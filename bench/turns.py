@@ -64,7 +64,8 @@ class Trainer:
         self.name = f"{module} on {task}"
         self.process = subprocess.Popen(
             [sys.executable, HERE / "trainers", module, task, str(threads)],
-            env=os.environ | {"PYTHONPATH": str(HERE)},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

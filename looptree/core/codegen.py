@@ -16,7 +16,7 @@ from looptree.core.names import free_name
 from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePlan, Step
 from looptree.core.watch import Watcher
 
-HELPERS = ("enter", "items", "leaves", "finish", "changed", "resume", "repull", "Cancel")
+HELPERS = ("enter", "items", "once", "leaves", "finish", "changed", "resume", "repull", "Cancel")
 _LOCALS = ("passes", "error", "cancel", "problem", "failed", "hooks")
 _TAKEN = frozenset(
     {*HELPERS, *keyword.kwlist, "BaseException", "passes", "error", "cancel", "problem", "failed", "hooks"}
@@ -114,9 +114,10 @@ class _Writer:
         go_on = ["yield from repull", "return"] if self.pulled else ["return resume"]
         resumed = [f"if changed({self.loop}):", f"    {go_on[0]}({self.loop}, passes)", *indented(go_on[1:])]
         asked = [f"if {self.loop}._pending:", *indented(resumed)]  # by before_run or items()
+        passes = "once" if not self.plan.own_items and self.plan.times in (None, 1) else "items"
         body = [
             "if passes is None:",
-            *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = items({self.loop})"]),
+            *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = {passes}({self.loop})"]),
             *(indented(asked) if frame.before or self.plan.own_items else []),
             f"for {self.loop}.index, {self.loop}.count, {self.loop}.item in passes:",
             *indented(self.one_pass()),

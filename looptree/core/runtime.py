@@ -1,8 +1,8 @@
 """What the generated code calls: where runs begin, and what happens when a level is left by an exception.
 
-The generated code is plain `for` and `try`. It calls these helpers where a run begins (`enter`, `items`), in the
-`except` and `finally` of a level (`leaves`, `finish`), and at the end of a pass when something was asked of the loop
-(`changed`, then `resume`). None of them is on the path of a pass in which nothing happens.
+The generated code is plain `for` and `try`. It calls these helpers where a run begins (`enter`, `items` or `once`), in
+the `except` and `finally` of a level (`leaves`, `finish`), and at the end of a pass when something was asked of the
+loop (`changed`, then `resume`). None of them is on the path of a pass in which nothing happens.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
     if loop._own_items and loop.planned not in (None, math.inf):
         found = itertools.islice(found, loop.planned)
     return zip(itertools.count(), itertools.count(loop.count), found)
+
+
+def once(loop: Any) -> Iterator[tuple[int, int, Any]]:
+    """The same for a loop that makes one pass of its own accord, as those do that serve each pass of another."""
+    if loop._run_times is None and loop._stopped is None:
+        return iter(((0, loop.count, 0),))
+    return items(loop)
 
 
 def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Handed] = ()) -> bool:

@@ -53,7 +53,7 @@ def _train(options: Options) -> int:
         status = _trained(learner)
     train_s = time.perf_counter() - begin_s
     print(profile)
-    print(f"\n{learner.name} {learner.ended}")
+    print(_ending(learner))
     returns = learner.evaluate(_EVALUATION_EPISODES)
     print(_evaluation(learner, returns))
     if output is not None:
@@ -72,7 +72,7 @@ def _profile(options: Options) -> int:
     with Profile(learner) as profile:
         status = _trained(learner)
     print(profile)
-    print(f"\n{learner.name} {learner.ended}")
+    print(_ending(learner))
     return status
 
 
@@ -85,7 +85,7 @@ def _trace(options: Options) -> int:
     with trace:
         status = _trained(learner)
     print(trace)
-    print(f"\n{learner.name} {learner.ended}")
+    print(_ending(learner))
     return status
 
 
@@ -114,10 +114,20 @@ def _trained(learner: Learner) -> int:
     return _INTERRUPTED if interrupt.interrupted else 0
 
 
-def _evaluation(learner: Learner, returns: NDArray[np.float64]) -> str:
-    measured = f", whose evaluation had mean return {learner.best_return:.6g}" if learner.best_state else ""
+def _ending(learner: Learner) -> str:
     return (
-        f"kept: the agent of env step {learner.best_env_steps or learner.env_steps:,}{measured}\n"
+        f"\n{learner.name} {learner.ended}\n"
+        f"it made {learner.env_steps:,} env steps and {learner.gradient_steps:,} gradient steps"
+    )
+
+
+def _evaluation(learner: Learner, returns: NDArray[np.float64]) -> str:
+    if learner.best_state:
+        kept = f"env step {learner.best_env_steps:,}, whose evaluation had mean return {learner.best_return:.6g}"
+    else:
+        kept = f"env step {learner.env_steps:,}, the last one: there was no evaluation during the run"
+    return (
+        f"kept: the agent of {kept}\n"
         f"it plays {len(returns)} fresh episodes greedily: mean return {returns.mean():.6g}"
         f" (lowest {returns.min():.6g}, highest {returns.max():.6g})"
     )
@@ -137,7 +147,7 @@ def _results(learner: Learner, returns: NDArray[np.float64], train_s: float) -> 
         "ended": learner.ended,
         "train_s": train_s,
         "env_steps": learner.env_steps,
-        "gradient_steps": learner.update.count,
+        "gradient_steps": learner.gradient_steps,
         "kept_env_steps": learner.best_env_steps if learner.best_state else learner.env_steps,
         "kept_mean_return": learner.best_return if learner.best_state else None,
         "evaluation_mean_return": float(returns.mean()),

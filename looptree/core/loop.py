@@ -515,6 +515,11 @@ class Loop(_LoopFields):
 
         return undo
 
+    def remarks(self) -> Iterable[str]:
+        """What a description is to say of the loop beside what runs, a line each; to be overridden: of itself, a loop
+        has none. Asked when the tree is bound."""
+        return ()
+
     def __str__(self) -> str:
         return tree(self.plan)
 

@@ -9,13 +9,13 @@ from collections.abc import Container
 from types import CodeType
 from typing import Any
 
-_WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD_STARTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @functools.cache
 def snake_case(name: str) -> str:
-    """The name of a class as an attribute: `GymSource` is `gym_source`, `DQN` is `dqn`."""
+    """The name of a class as an attribute: `GymSource` is `gym_source`, `D3QN` is `d3qn`."""
     return _WORD_STARTS.sub("_", name).lower().lstrip("_")
 
 

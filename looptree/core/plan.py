@@ -119,6 +119,7 @@ class LoopPlan:
     source: str
     times: int | float | None
     own_items: bool  # whether the class overrides items()
+    remarks: tuple[str, ...]  # what the loop says of itself
     produces: str
     parent: str | None
     call_on: tuple[str, ...]

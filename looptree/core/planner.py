@@ -46,6 +46,7 @@ class Planner:
             source=class_place(type(loop)),
             times=loop.times,
             own_items=loop._own_items,
+            remarks=tuple(loop.remarks()),
             produces=loop.produces,
             parent=loop.parent.name if loop.parent is not None else None,
             call_on=loop.call_names(),

@@ -1,8 +1,8 @@
 """The tree of a plan: one line for each loop, phase, hook and inner loop, in the order in which they run.
 
-The frames `run`, `pass` and `phase` have no lines of their own: their hooks stand where they run, before and after
-what they frame. An inner loop is shown whole where it is called first, and as one line "(above)" where it is called
-again.
+What a loop remarks of itself stands first below its line. The frames `run`, `pass` and `phase` have no lines of their
+own: their hooks stand where they run, before and after what they frame. An inner loop is shown whole where it is called
+first, and as one line "(above)" where it is called again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _COLUMNS = 100
 class Branch:
     """One line of the tree, with the lines that hang from it.
 
-    `loop` is the loop in which it stands and `part` the piece of the plan that it shows; `name` is what it is called
-    there (`before_step`, `phase train`), `note` whatever else there is to say, and `place` its `file:line`. Where an
-    inner loop is called, `inner` is that loop, and `again` says that it was shown further up.
+    `loop` is the loop in which it stands and `part` the piece of the plan that it shows, a string where that is a
+    remark; `name` is what it is called there (`before_step`, `phase train`), `note` whatever else there is to say, and
+    `place` its `file:line`. Where an inner loop is called, `inner` is that loop, and `again` says that it was shown
+    further up.
     """
 
     loop: LoopPlan
-    part: LoopPlan | PhasePlan | Step
+    part: LoopPlan | PhasePlan | Step | str
     name: str
     note: str = ""
     place: str = ""
@@ -139,6 +140,7 @@ def _children(loop: LoopPlan, shown: set[str]) -> tuple[Branch, ...]:
             yield from inside
 
     return (
+        *(Branch(loop, remark, remark) for remark in loop.remarks),
         *steps((*loop.run.before, *loop.pass_.before)),
         *(line for member in loop.phases for line in phase(member)),
         *steps((*_closing(loop.pass_), *_closing(loop.run))),

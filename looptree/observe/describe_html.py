@@ -41,13 +41,18 @@ def _branch(branch: Branch) -> str:
 
 
 def _line(branch: Branch) -> str:
-    kind = "phase" if isinstance(branch.part, PhasePlan) else "loop" if isinstance(branch.part, LoopPlan) else "hook"
-    words = [f'<span class="{kind}">{escape(branch.name)}</span>']
+    words = [f'<span class="{_kind(branch)}">{escape(branch.name)}</span>']
     if branch.note:
         words.append(f'<span class="{"loop" if branch.inner is not None else "note"}">{escape(branch.note)}</span>')
     if branch.place:
         words.append(f'<span class="place">{escape(branch.place)}</span>')
     return "".join(words)
+
+
+def _kind(branch: Branch) -> str:
+    if isinstance(branch.part, PhasePlan):
+        return "phase"
+    return "loop" if isinstance(branch.part, LoopPlan) else "note" if isinstance(branch.part, str) else "hook"
 
 
 def _fields(branch: Branch) -> str:

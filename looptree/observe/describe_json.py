@@ -23,6 +23,7 @@ def _loop(plan: LoopPlan) -> dict[str, Any]:
         "source": plan.source,
         "times": "endless" if plan.times == math.inf else plan.times,
         "own_items": plan.own_items,
+        "remarks": list(plan.remarks),
         "produces": plan.produces,
         "call_on": list(plan.call_on),
         "callbacks": [{"name": cb.name, "class": cb.label, "source": cb.source} for cb in plan.callbacks],

@@ -7,8 +7,8 @@ from looptree.core.tree import Branch, branches
 
 
 def flowchart(plan: LoopPlan) -> str:
-    """Loops with round ends, phases with pointed ones, hooks in boxes; a dotted arrow leads to an inner loop that is
-    called at one more place."""
+    """Loops with round ends, phases with pointed ones, hooks in boxes, remarks on flags; a dotted arrow leads to an
+    inner loop that is called at one more place."""
     lines = ["flowchart LR"]
     loops: dict[str, str] = {}  # the node of each loop, by its path
     count = 0
@@ -39,6 +39,8 @@ def _box(branch: Branch) -> str:
         return f'(["{text}"])'
     if isinstance(branch.part, PhasePlan):
         return f'{{{{"{text}"}}}}'
+    if isinstance(branch.part, str):
+        return f'>"{text}"]'
     return f'["{text}"]'
 
 

@@ -107,6 +107,8 @@ class Timings:
 
     def _read(self, branch: Branch, phase: str | None, seen: set[str]) -> None:
         part, inner = branch.part, branch.inner
+        if isinstance(part, str):
+            return
         where = branch.loop.path if phase is None else f"{branch.loop.path}.{phase}"
         if isinstance(part, PhasePlan):
             phase = part.name

@@ -63,19 +63,14 @@ class Learner(Loop):
         seed: int,
         total_env_steps: int,
         env_steps_per_pass: int,
-        gradient_steps_per_pass: int | None = None,
-        learning_starts_env_steps: int = 0,
         passes_per_evaluation: int,
         name: str | None = None,
     ) -> None:
-        """`gradient_steps_per_pass` is None where the update knows by itself how many it makes."""
         self.env_id = env_id
         self.seed = seed
         self.network = network
         self.total_env_steps = total_env_steps
         self.env_steps_per_pass = env_steps_per_pass
-        self.gradient_steps_per_pass = gradient_steps_per_pass
-        self.learning_starts_env_steps = learning_starts_env_steps
         self.loss = torch.tensor(math.nan)
         self.valid_return = math.nan
         self.best_return = -math.inf
@@ -106,10 +101,7 @@ class Learner(Loop):
         self.source.env_steps_per_run = min(self.env_steps_per_pass, self.total_env_steps - self.env_steps)
 
     def on_update(self, _phase: str = "train") -> None:
-        """Let the update make its gradient steps, none before learning starts."""
-        if self.gradient_steps_per_pass is not None:
-            starts = self.env_steps >= self.learning_starts_env_steps
-            self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
+        """Let the update make its gradient steps."""
 
     def after_update(self, _phase: str = "train") -> None:
         """Keep the loss without the graph behind it, with which it could not be copied."""

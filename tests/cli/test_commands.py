@@ -38,8 +38,9 @@ def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
     tree, _, rest = done.stdout.partition("\n\n")
     assert tree.splitlines()[0].split() == ["calls", "total", "own", "mean", "share"]
     assert "source: GymSource" in tree and "update: QUpdate" in tree
-    ended, kept, evaluation, saved = rest.splitlines()
+    ended, made, kept, evaluation, saved = rest.splitlines()
     assert ended == "dqn ran all 3 items"
+    assert made == "it made 600 env steps and 24 gradient steps"
     assert re.fullmatch(r"kept: the agent of env step \d+, whose evaluation had mean return [\d.]+", kept)
     assert evaluation.startswith("it plays 20 fresh episodes greedily: mean return ")
     assert saved.endswith("settings.json, results.json, agent.npz")
@@ -52,30 +53,34 @@ def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
     assert (settings["algorithm"], settings["env_id"], settings["seed"]) == ("dqn", "CartPole-v1", 0)
     assert settings["settings"]["total_env_steps"] == 600 and settings["settings"]["batch_size"] == 64
     results = json.loads((folder / "results.json").read_text())
-    assert results["env_steps"] == 600 and len(results["evaluation_returns"]) == 20
+    assert (results["env_steps"], results["gradient_steps"]) == (600, 24) and len(results["evaluation_returns"]) == 20
     assert f"mean return {results['evaluation_mean_return']:.6g} " in evaluation
     with np.load(folder / "agent.npz", allow_pickle=False) as agent:
         shapes = {tuple(agent[name].shape) for name in agent.files}
     assert (256, 4) in shapes and (2, 256) in shapes
 
 
-SHORT_RUNS = {
-    "ppo": ("ppo", "--steps-per-rollout", 16, "--epochs", 2),
-    "a2c": ("a2c",),
-    "d3qn": ("d3_qn", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
-    "c51": ("categorical_dqn", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
-    "rainbow": ("rainbow", "--learning-starts-env-steps", 200, "--gradient-steps-per-pass", 4),
+REPLAYING = ("--learning-starts-env-steps", 500, "--env-steps-per-pass", 250, "--gradient-steps-per-pass", 4)
+SHORT_RUNS = {  # options, and the gradient steps of a run of so many passes
+    "ppo": (("--steps-per-rollout", 16, "--batch-size", 64, "--epochs", 3), lambda passes: 6 * passes),
+    "a2c": ((), lambda passes: passes),
+    "d3qn": (REPLAYING, lambda passes: 8),
+    "c51": (REPLAYING, lambda passes: 8),
+    "rainbow": (REPLAYING, lambda passes: 8),
 }
 
 
 @pytest.mark.parametrize("algorithm", SHORT_RUNS)
-def test_every_algorithm_trains(algorithm, tmp_path):
-    name, *options = SHORT_RUNS[algorithm]
-    options += ["--hidden-sizes", 8, "--evaluate-every-env-steps", 256, "--evaluation-episodes", 2]
+def test_every_algorithm_trains_and_goes_by_the_name_it_is_called_by(algorithm, tmp_path):
+    options, gradient_steps = SHORT_RUNS[algorithm]
+    options += ("--hidden-sizes", 8, "--evaluate-every-env-steps", 256, "--evaluation-episodes", 2)
     done = looptree("train", algorithm, "CartPole-v1", "--steps", 600, *options, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"^{name} ran all \d+ items$", done.stdout, re.MULTILINE)
-    assert re.search(rf"^{name}: .* of 600 env steps, .*loss ", done.stderr, re.MULTILINE)
+    passes = int(re.search(rf"^{algorithm} ran all (\d+) items$", done.stdout, re.MULTILINE)[1])
+    assert re.search(rf"^{algorithm}: .* of 600 env steps, .*loss ", done.stderr, re.MULTILINE)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["gradient_steps"] == gradient_steps(passes)
+    assert f"it made {results['env_steps']} env steps and {results['gradient_steps']} gradient steps\n" in done.stdout
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["algorithm"] == algorithm and settings["settings"]["hidden_sizes"] == [8]
     assert settings["settings"].get("target_kl", "inf") == "inf"  # which JSON has no number for
@@ -130,7 +135,7 @@ def test_profile_prints_the_times():
     done = looptree("profile", *SHORT)
     assert done.returncode == 0, done.stderr
     assert "share" in done.stdout.splitlines()[0]
-    assert done.stdout.splitlines()[-1] == "dqn ran all 3 items"
+    assert done.stdout.splitlines()[-2:] == ["dqn ran all 3 items", "it made 600 env steps and 24 gradient steps"]
 
 
 def test_trace_prints_who_changed_what():
@@ -139,7 +144,7 @@ def test_trace_prints_who_changed_what():
     assert done.stdout.startswith("Trace of dqn: 2 fields, ")
     assert re.search(r"^dqn.loss +\d+ +QUpdate.after_loss \(", done.stdout, re.MULTILINE)
     assert re.search(r"^dqn \d+ +Schedule.before_pass +dqn.epsilon +1 ", done.stdout, re.MULTILINE)
-    assert done.stdout.splitlines()[-1] == "dqn ran all 3 items"
+    assert done.stdout.splitlines()[-2:] == ["dqn ran all 3 items", "it made 600 env steps and 24 gradient steps"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "dqn", "CartPole-v1", "--help"]])

@@ -538,6 +538,24 @@ def test_a_name_is_the_class_in_snake_case_and_children_are_attributes():
     assert family.agent.root is family.dqn
 
 
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        ("Loop", "loop"),
+        ("GymSource", "gym_source"),
+        ("_Hidden", "hidden"),
+        ("DQN", "dqn"),
+        ("DQNAgent", "dqn_agent"),
+        ("A2C", "a2c"),
+        ("D3QN", "d3qn"),
+        ("A2CAgent", "a2c_agent"),
+        ("Stage2Source", "stage2_source"),
+    ],
+)
+def test_a_name_keeps_capitals_and_digits_together_as_one_word(cls, name):
+    assert type(cls, (Callback,), {})().name == name
+
+
 def test_ancestors_are_found_by_name_and_by_the_name_of_any_of_their_classes():
     family = Family()
     family.dqn.run()

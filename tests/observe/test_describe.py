@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from looptree import BindingError, Callback, Loop, Phase, describe
+from looptree import BindingError, Callback, Loop, Phase, Profile, describe
 from looptree.core.errors import NotALoop
 
 
@@ -285,6 +285,31 @@ def test_frames_stand_around_what_they_frame():
         "├─ failed_pass  frames\n"
         "└─ after_run    frames"
     )
+
+
+class Remarking(Loop):
+    call_on = "after_step"
+
+    def remarks(self):
+        return "network: <wide>", "made by hand"
+
+
+def test_what_a_loop_remarks_of_itself_stands_first_in_every_description_of_it():
+    description = describe(Fit(Remarking))
+    lines = str(description).splitlines()
+    place = next(number for number, line in enumerate(lines) if "remarking: Remarking" in line)
+    assert lines[place + 1 : place + 3] == ["   ├─ network: <wide>", "   └─ made by hand"]
+    plan = json.loads(description.json())
+    assert (plan["remarks"], plan["inner_loops"][0]["remarks"]) == ([], ["network: <wide>", "made by hand"])
+    assert '<p><span class="note">network: &lt;wide&gt;</span></p>' in description._repr_html_()
+    assert '>"network: #lt;wide#gt;"]' in description.mermaid()
+
+
+def test_a_profile_has_no_line_for_what_takes_no_time():
+    loop = Fit(Remarking)
+    with Profile(loop) as profile:
+        loop.run()
+    assert "remarking: Remarking" in str(profile) and "wide" not in str(profile) + profile.csv() + profile.json()
 
 
 def test_a_description_is_of_the_loop_as_it_is_when_described():

@@ -158,7 +158,7 @@ def test_the_description_says_what_each_replaced():
     assert "c51 · instead of QUpdate.on_target" in line("on_target")
     assert "c51 · instead of QUpdate.on_loss" in line("on_loss")
     assert "prioritized · instead of QUpdate.after_loss" in line("after_loss")
-    assert lines[-1] == "network: head by Dueling, linear by Noisy, reading by C51"
+    assert lines[1] == "├─ network: head by Dueling, linear by Noisy, reading by C51"
     assert "network:" not in str(small("double"))
 
 

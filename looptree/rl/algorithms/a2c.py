@@ -120,7 +120,7 @@ class A2C(PPO):
         *,
         seed: int = 0,
         vectorization: Vectorization = "auto",
-        name: str = "a2c",
+        name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults.
 

@@ -49,7 +49,7 @@ class CategoricalDQN(DQN):
         *,
         seed: int = 0,
         vectorization: Vectorization = "auto",
-        name: str | None = None,
+        name: str = "c51",
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
         settings = settings or PRESETS.settings("c51", env_id, CategoricalDQNSettings)

@@ -278,6 +278,8 @@ class DQN(Learner):
             design = callback.shape(design) if isinstance(callback, NetworkPart) else design
         network = q_network(observations, actions, settings.hidden_sizes, design)
         self.settings = settings
+        self.gradient_steps_per_pass = settings.gradient_steps_per_pass
+        self.learning_starts_env_steps = settings.learning_starts_env_steps
         self.gamma = settings.gamma
         self.epsilon = settings.epsilon_start
         self.memory = ReplayBuffer(settings.replay_capacity, observations, actions, stream(seed, "replay"))
@@ -319,16 +321,19 @@ class DQN(Learner):
             seed=seed,
             total_env_steps=settings.total_env_steps,
             env_steps_per_pass=settings.env_steps_per_pass,
-            gradient_steps_per_pass=settings.gradient_steps_per_pass,
-            learning_starts_env_steps=settings.learning_starts_env_steps,
             passes_per_evaluation=settings.evaluate_every_env_steps // settings.env_steps_per_pass,
             name=name,
         )
 
-    def __str__(self) -> str:
-        """The tree, and below it the parts of the network that are not DQN's own."""
+    def on_update(self, _phase: str = "train") -> None:
+        """Let the update make its gradient steps, none before learning starts."""
+        starts = self.env_steps >= self.learning_starts_env_steps
+        self.update.gradient_steps_per_run = self.gradient_steps_per_pass if starts else 0
+
+    def remarks(self) -> tuple[str, ...]:
+        """The parts of the network that are not DQN's own."""
         parts = [f"{place} by {name}" for place, name in self.network.replaced_by.items()]
-        return "\n".join([super().__str__(), *([f"network: {', '.join(parts)}"] if parts else [])])
+        return (f"network: {', '.join(parts)}",) if parts else ()
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state of the run between two passes."""

@@ -6,10 +6,12 @@ import time
 from typing import Any
 
 import numpy as np
+from mujoco_warnings import leave_out_the_known
 from return_tasks import RETURN_TASKS, ReturnTask, quick_changes
 
 from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.learner import Learner
+from looptree.rl.presets import PRESETS
 from looptree.rl.seeding import stream
 
 EPISODES, QUICK_EPISODES = 50, 2
@@ -19,6 +21,7 @@ def run(name: str, seed: int, quick: bool) -> dict[str, Any]:
     """Train, and evaluate the agent that the run keeps and the last one over the same new episodes."""
     task, episodes = RETURN_TASKS[name], QUICK_EPISODES if quick else EPISODES
     began = time.time()
+    leave_out_the_known()
     if task.by_sb3:
         trainer = importlib.import_module("trainers.sb3_returns")
         final = kept = trainer.returns(settings(task, quick), task.env_id, seed, episodes)
@@ -40,8 +43,7 @@ def run(name: str, seed: int, quick: bool) -> dict[str, Any]:
 
 def settings(task: ReturnTask, quick: bool) -> Any:
     """The preset's, with the task's changes."""
-    algorithm = ALGORITHMS[task.algorithm]
-    preset = algorithm.learner(task.env_id).settings
+    preset = PRESETS.settings(task.algorithm, task.env_id, ALGORITHMS[task.algorithm].settings)
     return dataclasses.replace(preset, **task.changes | (quick_changes(task.algorithm) if quick else {}))
 
 

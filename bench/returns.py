@@ -7,8 +7,9 @@
 
 Each run has the settings of its preset. When it has ended, the agent that it keeps, the best one of its evaluations,
 plays 50 greedy episodes with seeds that were used for nothing else, and so does the agent that it ended with. Two runs
-go side by side, each with one thread. What is done stays in a folder (runs/returns), a file for each task and seed: a
-benchmark that was interrupted goes on, and only results of other settings are made anew. LunarLander needs the extra
+go side by side, each with one thread, and each is reported on standard error when it ends. What is done stays in a
+folder (runs/returns), a file for each task and seed: Ctrl-C (or SIGTERM) ends the benchmark with the rows of what there
+is, the same command goes on from there, and only results of other settings are made anew. LunarLander needs the extra
 `envs`, and HalfCheetah that and `bench-rl`.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
 from collections.abc import Iterator
@@ -29,8 +31,7 @@ from table import Row
 
 SIDE_BY_SIDE = 2
 COLUMNS = ("kept", "lowest", "highest", "final", "published")
-
-Results = dict[str, list[dict[str, Any]]]
+INTERRUPTED = 130
 
 
 def found(folder: Path, name: str, seed: int, quick: bool) -> dict[str, Any] | None:
@@ -42,54 +43,78 @@ def found(folder: Path, name: str, seed: int, quick: bool) -> dict[str, Any] | N
     return result if result["asked_for"] == asked_for(RETURN_TASKS[name], quick) else None
 
 
-def all_results(folder: Path, names: list[str], seeds: int, quick: bool) -> Results:
-    """The results of each task, seed by seed; what is not there yet is run."""
+def run_missing(folder: Path, names: list[str], seeds: int, quick: bool) -> bool:
+    """Run every task and seed whose result is not there yet, and return whether all of them came to their end."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(name, seed) for seed in range(seeds) for name in names if found(folder, name, seed, quick) is None]
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with ProcessPoolExecutor(SIDE_BY_SIDE, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        futures = [pool.submit(run, name, seed, quick) for name, seed in jobs]
+    failures = 0
+    with ProcessPoolExecutor(
+        SIDE_BY_SIDE,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for this process, which then ends the others
+        max_tasks_per_child=1,
+    ) as pool:
+        futures = {pool.submit(run, name, seed, quick): f"{name}, seed {seed}" for name, seed in jobs}
         try:
             for number, future in enumerate(as_completed(futures), 1):
-                keep(folder, future.result(), f"{number} of {len(jobs)}")
+                error = future.exception()
+                if error is None:
+                    keep(folder, future.result())
+                    outcome = told(future.result())
+                else:
+                    failures += 1
+                    outcome = f"failed: {type(error).__name__}: {error}"
+                print(f"{number} of {len(jobs)}: {futures[future]}: {outcome}", file=sys.stderr, flush=True)
         except BaseException:
             pool.shutdown(cancel_futures=True, wait=False)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
-    return {name: [found(folder, name, seed, quick) or {} for seed in range(seeds)] for name in names}
+    return failures == 0
 
 
-def keep(folder: Path, result: dict[str, Any], number: str) -> None:
+def keep(folder: Path, result: dict[str, Any]) -> None:
     """Write a result whole or not at all."""
     path = folder / f"{result['task']}-{result['seed']}.json"
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result, indent=2))
     part.replace(path)
-    print(
-        f"{number}: {result['task']}, seed {result['seed']}: {result['kept']:.1f}, the last agent "
-        f"{result['final']:.1f}, in {result['seconds']:,.0f} s",
-        file=sys.stderr,
-        flush=True,
-    )
 
 
-def rows(results: Results) -> Iterator[Row]:
+def told(result: dict[str, Any]) -> str:
+    """A result in words."""
+    return f"{result['kept']:.1f}, the last agent {result['final']:.1f}, in {result['seconds']:,.0f} s"
+
+
+def rows(folder: Path, names: list[str], seeds: int, quick: bool) -> Iterator[Row]:
     """A row for each task: the median, lowest and highest seed of the agents kept, the median of the last ones."""
-    for name, seeds in results.items():
-        task = RETURN_TASKS[name]
-        kept = [result["kept"] for result in seeds]
-        final = statistics.median(result["final"] for result in seeds)
+
+    def there(name: str) -> list[dict[str, Any]]:
+        results = (found(folder, name, seed, quick) for seed in range(seeds))
+        return [result for result in results if result is not None]
+
+    for name in names:
+        task, results = RETURN_TASKS[name], there(name)
+        title = task.title if len(results) == seeds else f"{task.title} ({len(results)} of {seeds})"
+        if not results:
+            yield Row(title, {})
+            continue
+        kept = [result["kept"] for result in results]
+        final = statistics.median(result["final"] for result in results)
         values = (statistics.median(kept), min(kept), max(kept), final, task.published)
         figures = dict(zip(COLUMNS, values, strict=True))
-        if task.no_worse_than in results:
-            worst = min(result["final"] for result in results[task.no_worse_than])
-            yield Row(task.title, figures, "final", at_least=worst)
+        others = there(task.no_worse_than) if task.no_worse_than is not None else []
+        if others:
+            yield Row(title, figures, "final", at_least=min(result["final"] for result in others))
         elif task.at_least is not None or task.at_most is not None:
-            yield Row(task.title, figures, "kept", at_least=task.at_least, at_most=task.at_most)
+            yield Row(title, figures, "kept", at_least=task.at_least, at_most=task.at_most)
         else:
-            yield Row(task.title, figures)
+            yield Row(title, figures)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ", ".join(RETURN_TASKS)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"which ones: {names} (default: all)")
@@ -104,15 +129,20 @@ def main() -> None:
     tasks = options.tasks or list(RETURN_TASKS)
 
     folder, seeds = (options.results / "quick", 1) if options.quick else (options.results, options.seeds)
-    results = all_results(folder, tasks, seeds, options.quick)
-    table = list(rows(results))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = 0 if run_missing(folder, tasks, seeds, options.quick) else 1
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    table = list(rows(folder, tasks, seeds, options.quick))
     if options.json:
         print(json.dumps([row.as_data() for row in table], indent=2))
     else:
         print(f"  {f'mean returns; seeds: {seeds}':<38}" + "".join(f"{column:>12}" for column in COLUMNS))
         for row in table:
             print(row)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

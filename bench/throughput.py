@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from engine import engine
+from mujoco_warnings import leave_out_the_known
 from table import Row
 from tasks import TASKS, Task
 from trainers.with_looptree import learner
@@ -110,6 +111,7 @@ def main() -> None:
         entrant: module not in NEEDS or importlib.util.find_spec(NEEDS[module]) is not None
         for entrant, (module, _) in ENTRANTS.items()
     }
+    leave_out_the_known()
     entrants = ["looptree"] if options.quick else [entrant for entrant, there in installed.items() if there]
     data = []
 

@@ -1,16 +1,20 @@
 """The benchmarks of training run and print their rows; what they say is for long runs on a quiet machine."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
 
-def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCH / script), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | variables)
 
 
 def test_throughput_prints_a_speed_and_what_the_loops_take() -> None:
@@ -48,8 +52,47 @@ def test_returns_prints_each_median_beside_its_bar_and_does_nothing_twice(tmp_pa
 def test_a_result_of_other_settings_does_not_count(tmp_path: Path) -> None:
     folder = tmp_path / "quick"
     folder.mkdir()
-    result = {"task": "ppo-cartpole", "seed": 0, "asked_for": "PPOSettings()", "kept": 1e6, "final": 1e6}
-    (folder / "ppo-cartpole-0.json").write_text(json.dumps(result))
-    done = run("returns.py", "--quick", "--json", "--results", str(tmp_path), "ppo-cartpole")
+    result = {"task": "a2c-cartpole", "seed": 0, "asked_for": "A2CSettings()", "kept": 1e6, "final": 1e6}
+    (folder / "a2c-cartpole-0.json").write_text(json.dumps(result))
+    done = run("returns.py", "--quick", "--json", "--results", str(tmp_path), "a2c-cartpole")
     (row,) = json.loads(done.stdout)
     assert row["figures"]["kept"] <= 500
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "stable_baselines3.py").write_text("raise ImportError('broken')")
+    command = ["--quick", "--json", "--results", str(tmp_path), "sb3-halfcheetah", "a2c-cartpole"]
+    done = run("returns.py", *command, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "of 2: sb3-halfcheetah, seed 0: failed: ImportError: broken" in done.stderr
+    assert "of 2: a2c-cartpole, seed 0: " in done.stderr
+    failed, other = json.loads(done.stdout)
+    assert (failed["name"], failed["figures"]) == ("  SB3 with the same settings (0 of 1)", {})
+    assert other["figures"]["kept"] <= 500
+
+
+def test_an_interrupted_benchmark_ends_with_the_rows_of_what_there_is(tmp_path: Path) -> None:
+    names = ["a2c-cartpole", "ppo-cartpole", "dqn-cartpole", "ppo-pendulum"]
+    command = [sys.executable, str(BENCH / "returns.py"), "--quick", "--json", "--results", str(tmp_path), *names]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    first = process.stderr.readline()
+    assert first.startswith("1 of 4: ")
+    process.send_signal(signal.SIGINT)
+    written, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    rows = {row["name"]: row["figures"] for row in json.loads(written)}
+    ended = 1 + said.count(" of 4: ")
+    assert ended < 4 and [bool(figures) for figures in rows.values()].count(True) == ended
+    assert sum(name.endswith(" (0 of 1)") for name in rows) == 4 - ended
+    assert "Traceback" not in said
+    assert len(list(tmp_path.glob("quick/*"))) == ended
+
+
+def test_halfcheetah_is_trained_without_the_warning_that_mujoco_has_for_it(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    command = [sys.executable, str(BENCH / "throughput.py"), "--quick", "ppo-halfcheetah"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "settotalmass" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []

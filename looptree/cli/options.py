@@ -7,13 +7,14 @@ import dataclasses
 import io
 import re
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import tyro
 
 from looptree.cli.usage import UsageError
 from looptree.core.errors import BadSetting, listed, nearest
 from looptree.rl.algorithms import ALGORITHMS, Algorithm
+from looptree.rl.environments import Vectorization
 from looptree.rl.presets import PRESETS
 
 _SHORT_FLAGS = {"total_env_steps": "steps"}
@@ -22,6 +23,7 @@ _KINDS = {
     int: "a whole number",
     float: "a number",
     tuple[int, ...]: "whole numbers with spaces between",
+    Vectorization: f"one of {listed(get_args(Vectorization))}",
     Path | None: "a path",
     str: "names with commas between",
 }
@@ -100,8 +102,9 @@ def _option_class(command: str, algorithm: Algorithm, defaults: Any) -> type[Any
     steps = [
         (name, Annotated[int, tyro.conf.arg(name=flag)], getattr(defaults, name)) for name, flag in _SHORT_FLAGS.items()
     ]
+    kinds = get_type_hints(algorithm.settings)
     others = [
-        (field.name, field.type, getattr(defaults, field.name))
+        (field.name, kinds[field.name], getattr(defaults, field.name))
         for field in dataclasses.fields(algorithm.settings)
         if field.name not in _SHORT_FLAGS
     ]

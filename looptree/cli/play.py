@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from looptree.cli.kept import kept_learner
 from looptree.cli.options import parsed
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
-from looptree.rl.environments import make_environments
+from looptree.rl.environments import Recipe
 from looptree.rl.learner import Learner
 from looptree.rl.seeding import stream
 
@@ -53,7 +53,7 @@ def play(words: list[str]) -> int:
     with contextlib.ExitStack() as stack:
         film = stack.enter_context(_film(learner, options.video)) if options.video is not None else None
         source = learner.episode_source(
-            learner.network, 1, stream(options.seed, "play"), _environments(learner.env_id, film)
+            learner.network, 1, stream(options.seed, "play"), _environments(learner.recipe, film)
         )
         stack.callback(source.close)
         returns = []
@@ -90,10 +90,10 @@ def _film(learner: Learner, file: Path) -> contextlib.AbstractContextManager[Any
     return film
 
 
-def _environments(env_id: str, film: Any) -> VectorEnv[Any, Any, Any]:
+def _environments(recipe: Recipe, film: Any) -> VectorEnv[Any, Any, Any]:
     """A single environment, whose pictures go to the film where there is one."""
-    settings = {"render_mode": "rgb_array", "wrappers": [film.wrapped]} if film is not None else {}
+    settings = {"render_mode": "rgb_array", "innermost": [film.wrapped]} if film is not None else {}
     try:
-        return make_environments(env_id, 1, "sync", **settings)
+        return replace(recipe, vectorization="sync").make(1, **settings)
     except LooptreeError as error:
         raise UsageError(str(error)) from error

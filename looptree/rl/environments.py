@@ -1,62 +1,110 @@
-"""Vector environments: making them by id, finding what is wrong with an id, and how they reset themselves."""
+"""Recipe: how the environments of a run are made; what is wrong with an id, and how environments reset themselves."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, get_args
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import Error
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment, UnknownEnvironment
+from looptree.rl.settings import require
+from looptree.rl.wrappers import wrapper_named
 
 Vectorization = Literal["auto", "native", "sync", "async"]
+Dressing = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
-def make_environments(
-    env_id: str, num_envs: int, vectorization: Vectorization = "auto", **settings: Any
-) -> VectorEnv[Any, Any, Any]:
-    """`num_envs` environments of one id side by side; `settings` go to the environment's own constructor.
+@dataclass(frozen=True)
+class Recipe:
+    """How environments are made: of which id, in which wrappers, and how several of them stand side by side.
 
-    "native" is the environment's own vector class, "sync" steps one after the other in this process, "async"
-    each in a process of its own. "auto" takes the native class where there is one and more than one
-    environment is asked for (its array operations cost more than a single plain environment), else "sync".
-    Environments in sync and async reset themselves in the step that ends an episode, so that no step is spent
-    on a reset.
+        Recipe("CartPole-v1", ("TimeAwareObservation",), "async").make(8)
 
-    Raises `UnknownEnvironment` (with the nearest ids), `EnvironmentUnavailable` where it cannot be made here,
-    and `BadSetting` for a number of environments below 1 or a vectorization that there is none of.
+    Wrappers go by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
+    environment's own vector class, which takes no wrappers, "sync" steps one after the other in this process, "async"
+    each in a process of its own. "auto" takes the native class where there is one, nothing is to be worn, and more than
+    one environment is asked for (its array operations cost more than a single plain environment), else "sync".
     """
-    if num_envs < 1:
-        raise BadSetting(f"num_envs={num_envs}: at least 1 environment is needed.")
-    spec = environment_spec(env_id)
-    if vectorization == "auto":
-        vectorization = "native" if spec.vector_entry_point is not None and num_envs > 1 else "sync"
-    try:
-        if vectorization == "native":
-            if spec.vector_entry_point is None:
-                raise BadSetting(f"{env_id} has no native vector class; vectorization='sync' or 'async' would fit.")
-            return gymnasium.make_vec(env_id, num_envs, "vector_entry_point", **settings)
-        if vectorization in ("sync", "async"):
-            same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
-            return gymnasium.make_vec(env_id, num_envs, vectorization, vector_kwargs=same_step, **settings)
-    except (Error, ImportError) as error:
-        raise EnvironmentUnavailable(f"{env_id} cannot be made here: {error}") from error
-    raise BadSetting(f"vectorization={vectorization!r} is unknown; 'auto', 'native', 'sync' or 'async' would fit.")
+
+    env_id: str
+    wrappers: tuple[str, ...] = ()
+    vectorization: Vectorization = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises `BadSetting` for a vectorization that there is none of, and wrappers that are no tuple."""
+        check_making(self)
+
+    def make(self, num_envs: int, *, innermost: Sequence[Dressing] = (), **settings: Any) -> VectorEnv[Any, Any, Any]:
+        """`num_envs` environments side by side; `settings` go to each environment's own constructor, and it wears what
+        `innermost` makes of it below its wrappers.
+
+        Environments in sync and async reset themselves in the step that ends an episode, so that no step is spent on a
+        reset.
+
+        Raises `UnknownEnvironment` (with the nearest ids), `EnvironmentUnavailable` where it cannot be made here, what
+        `wrapper_named` raises, `UnfitEnvironment` where a wrapper does not fit, and `BadSetting` for a number of
+        environments below 1, and for a native class that there is none of or that would have to wear something.
+        """
+        if num_envs < 1:
+            raise BadSetting(f"num_envs={num_envs}: at least 1 environment is needed.")
+        spec = environment_spec(self.env_id)
+        worn: list[Dressing] = [*innermost, *map(wrapper_named, self.wrappers)]
+        native = spec.vector_entry_point is not None and num_envs > 1 and not worn
+        vectorization = ("native" if native else "sync") if self.vectorization == "auto" else self.vectorization
+        single = partial(_dressed, spec, worn, settings)
+        try:
+            if vectorization == "native":
+                return self._native(spec, num_envs, settings)
+            side_by_side: Any = AsyncVectorEnv if vectorization == "async" else SyncVectorEnv
+            environments: VectorEnv[Any, Any, Any] = side_by_side(
+                [single] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
+            )
+        except (Error, ImportError) as error:
+            raise EnvironmentUnavailable(f"{self.env_id} cannot be made here: {error}") from error
+        environments.spec = spec
+        return environments
+
+    def _native(self, spec: EnvSpec, num_envs: int, settings: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+        fits = "vectorization='sync' or 'async' would fit."
+        if spec.vector_entry_point is None:
+            raise BadSetting(f"{self.env_id} has no native vector class; {fits}")
+        if self.wrappers:
+            raise BadSetting(f"The native vector class of {self.env_id} takes no wrappers; {fits}")
+        return gymnasium.make_vec(self.env_id, num_envs, "vector_entry_point", **settings)
+
+    def single_spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        """The observation space and the action space of a single environment.
+
+        Raises what `make` raises.
+        """
+        alone = replace(self, vectorization="sync") if self.vectorization == "async" else self
+        environments = alone.make(1)
+        environments.close()
+        return environments.single_observation_space, environments.single_action_space
 
 
-def single_spaces(env_id: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    """The observation space and the action space of a single environment.
+def check_making(settings: Any) -> None:
+    """Raise `BadSetting` where `vectorization` or `wrappers` of some settings, or of a recipe, cannot be."""
+    kinds = get_args(Vectorization)
+    require(settings, "vectorization", settings.vectorization in kinds, f"one of {listed(kinds)}")
+    require(settings, "wrappers", isinstance(settings.wrappers, tuple), 'a tuple such as ("TimeAwareObservation",)')
 
-    Raises what `make_environments` raises.
-    """
-    environments = make_environments(env_id, 1, "sync")
-    environments.close()
-    return environments.single_observation_space, environments.single_action_space
+
+def _dressed(spec: EnvSpec, worn: Sequence[Dressing], settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """A single environment in all that it wears."""
+    environment = gymnasium.make(spec, **settings)
+    for dressing in worn:
+        environment = dressing(environment)
+    return environment
 
 
 def environment_spec(env_id: str) -> EnvSpec:

@@ -9,6 +9,10 @@ class UnknownEnvironment(LooptreeError):
     """No environment is registered under the id that was given."""
 
 
+class UnknownWrapper(LooptreeError):
+    """There is no wrapper of the name that was given."""
+
+
 class EnvironmentUnavailable(LooptreeError):
     """An environment is registered, but cannot be made here: a package that it needs is missing, or it is
     outdated."""

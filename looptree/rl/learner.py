@@ -18,6 +18,7 @@ from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
+from looptree.rl.environments import Recipe
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.optimizers import Optimizer
@@ -53,7 +54,7 @@ class Learner(Loop):
 
     def __init__(
         self,
-        env_id: str,
+        recipe: Recipe,
         network: Network,
         source: Source,
         update: Loop,
@@ -66,7 +67,8 @@ class Learner(Loop):
         passes_per_evaluation: int,
         name: str | None = None,
     ) -> None:
-        self.env_id = env_id
+        """`recipe` says how further environments of the kind are made."""
+        self.recipe = recipe
         self.seed = seed
         self.network = network
         self.total_env_steps = total_env_steps
@@ -120,6 +122,11 @@ class Learner(Loop):
             self.best_state = module_state(self.network)
 
     @property
+    def env_id(self) -> str:
+        """The environment that is learnt."""
+        return self.recipe.env_id
+
+    @property
     def env_steps(self) -> int:
         """Real steps of single environments made for training, in the learner's life."""
         return self.source.env_steps
@@ -150,7 +157,7 @@ class Learner(Loop):
     ) -> EpisodeSource:
         """A source that plays that many episodes of the learner's environment greedily, as `network` says; where
         `environments` are given, an episode in each of those."""
-        return EpisodeSource(environments or self.env_id, episodes, Agent(network), seed=seed)
+        return EpisodeSource(environments or self.recipe, episodes, Agent(network), seed=seed)
 
     def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
         """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.

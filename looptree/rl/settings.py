@@ -5,11 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from looptree.core.errors import BadSetting, nearest
+from looptree.core.errors import BadSetting, listed, nearest
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", tuple[int, ...]: "a list of whole numbers"}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple[str, ...]: "a list of strings",
+}
 
 
 def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -26,16 +32,23 @@ def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
             hint = f"nearest is {close!r}" if close else f"its settings are those of {kind.__name__}()"
             raise BadSetting(f"{kind.__name__} has no setting {name!r}; {hint}.")
         if not _is_of(kinds[name], value):
-            raise BadSetting(f"{kind.__name__}({name}={value!r}): {_KINDS[kinds[name]]} would fit.")
+            raise BadSetting(f"{kind.__name__}({name}={value!r}): {_kind(kinds[name])} would fit.")
     return kind(**{name: _value(kinds[name], value) for name, value in values.items()})
 
 
 def _is_of(kind: Any, value: Any) -> bool:
     """Whether a value from a data file is of the kind of a setting."""
-    if kind == tuple[int, ...]:
-        return isinstance(value, list) and all(_is_of(int, member) for member in value)
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_is_of(get_args(kind)[0], member) for member in value)
     wanted = (int, float) if kind is float else kind
     return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
+
+
+def _kind(kind: Any) -> str:
+    """A kind in words."""
+    return f"one of {listed(get_args(kind))}" if get_origin(kind) is Literal else _KINDS[kind]
 
 
 def _value(kind: Any, value: Any) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
-from looptree.rl.environments import Vectorization, autoreset_mode, make_environments
+from looptree.rl.environments import Recipe, autoreset_mode
 from looptree.rl.errors import EnvironmentStateError, UnfitEnvironment
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
@@ -145,29 +145,27 @@ class GymSource(Source):
 
     def __init__(
         self,
-        environments: str | VectorEnv[Any, Any, Any],
+        environments: str | Recipe | VectorEnv[Any, Any, Any],
         num_envs: int = 1,
         agent: Loop | None = None,
         cbs: Callbacks | None = None,
         *,
-        vectorization: Vectorization = "auto",
         to_environment: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
         seed: int | np.random.SeedSequence = 0,
         call_on: str | None = None,
         times: int | None = None,
         name: str | None = None,
     ) -> None:
-        """`environments` is an id, of which `num_envs` are made (see `make_environments`), or a vector
-        environment. `to_environment` turns the agent's actions `(envs, *action shape)`, which a `Transition` keeps,
+        """`environments` is a recipe by which `num_envs` are made, an id for short, or a vector environment.
+        `to_environment` turns the agent's actions `(envs, *action shape)`, which a `Transition` keeps,
         into those that the environments take; None where they are the same.
 
-        Raises `UnknownEnvironment`, `EnvironmentUnavailable` and `BadSetting` as `make_environments` does,
-        and `UnfitEnvironment` where observations are no arrays, or where the environments do not reset
-        themselves.
+        Raises what `Recipe.make` does, and `UnfitEnvironment` where observations are no arrays, or where the
+        environments do not reset themselves.
         """
-        self._made_from = (environments, num_envs, vectorization) if isinstance(environments, str) else None
-        if isinstance(environments, str):
-            environments = make_environments(environments, num_envs, vectorization)
+        recipe = Recipe(environments) if isinstance(environments, str) else environments
+        self._made_from = (recipe, num_envs) if isinstance(recipe, Recipe) else None
+        environments = recipe.make(num_envs) if isinstance(recipe, Recipe) else recipe
         if environments.single_observation_space.dtype is None:
             raise UnfitEnvironment(
                 f"{environments} is observed as {environments.single_observation_space}, a source needs arrays; "
@@ -265,7 +263,8 @@ class GymSource(Source):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self._made_from is not None:
-            self.environments = make_environments(*self._made_from)
+            recipe, num_envs = self._made_from
+            self.environments = recipe.make(num_envs)
             self._go_on(*state["environments"])
 
 

@@ -53,6 +53,18 @@ CASES = {
         ["trace", "dqn", "CartPole-v1", "--fields", "epsilon, los"],
         "--fields: No loop or callback of dqn has a field 'los'. Nearest is 'loss'.",
     ),
+    "unknown vectorization": (
+        [*TRAIN, "--vectorization", "threads"],
+        "--vectorization threads: one of 'auto', 'native', 'sync'",
+    ),
+    "unknown wrapper": (
+        [*TRAIN, "--wrappers", "TimeAwareObservation", "FlatenObservation", "--seed", "1"],
+        "gymnasium.wrappers has no wrapper 'FlatenObservation'; nearest is 'FlattenObservation'.",
+    ),
+    "wrapper that is no literal": (
+        [*TRAIN, "--wrappers", "TimeLimit(max_episode_steps=print())"],
+        "a name with literals in brackets would fit",
+    ),
     "presets of no algorithm": (["presets", "dqm"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
     "presets of two": (["presets", "dqn", "ppo"], f"presets is followed by one algorithm at most ({NAMES}):"),
 }

@@ -64,6 +64,21 @@ def test_play_films_every_step_of_every_episode(trained, tmp_path, suffix):
     assert returns_of(looptree("play", trained, "--episodes", 2, "--seed", 4).stdout) == returns
 
 
+def test_a_run_in_wrappers_is_played_in_them_and_filmed_below_them(tmp_path):
+    worn = ["--wrappers", "RepeatAction(num_repeats=3)", "TimeAwareObservation", "--vectorization", "sync"]
+    small = ["--steps", 200, "--hidden-sizes", 8, "--steps-per-rollout", 16, "--epochs", 1, "--num-envs", 2]
+    done = looptree("train", "ppo", "CartPole-v1", *worn, *small, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((tmp_path / "run/settings.json").read_text())["settings"]
+    assert (kept["wrappers"], kept["vectorization"]) == (worn[1:3], "sync")
+    assert np.load(tmp_path / "run/agent.npz")["weight_0"].shape == (2, 5, 8)  # the time is the fifth
+    done = looptree("play", tmp_path / "run", "--episodes", 2, "--video", tmp_path / "film.mp4")
+    assert (done.returncode, done.stderr) == (0, "")
+    returns = returns_of(done.stdout)
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4"))
+    assert frames == sum(returns) + 2  # steps of the environment, of which three are one step of the agent
+
+
 def refused(words, capsys):
     assert main(["play", *map(str, words)]) == 2
     said = capsys.readouterr()

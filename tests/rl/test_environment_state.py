@@ -4,7 +4,7 @@ import pytest
 
 from looptree.core.errors import StateMismatch
 from looptree.rl.environment_state import environment_state, restore_environment
-from looptree.rl.environments import make_environments
+from looptree.rl.environments import Recipe
 from looptree.rl.errors import EnvironmentStateError
 from tests.rl.plain import assert_plain
 from tests.rl.toys import register
@@ -41,7 +41,7 @@ def test_a_restored_environment_goes_on_as_the_saved_one(env_id, vectorization):
     if vectorization == "native" and gymnasium.spec(env_id).vector_entry_point is None:
         vectorization = "auto"
     num_envs = 3
-    saved, fresh = (make_environments(env_id, num_envs, vectorization) for _ in range(2))
+    saved, fresh = (Recipe(env_id, vectorization=vectorization).make(num_envs) for _ in range(2))
     saved.reset(seed=[1, 2, 3] if vectorization != "native" else 1)
     for _ in steps(saved, 230, seed=0):  # over a truncation at 200 steps, and many terminations
         pass
@@ -56,12 +56,12 @@ def test_a_restored_environment_goes_on_as_the_saved_one(env_id, vectorization):
 
 def test_what_cannot_be_saved_is_named():
     register()
-    environments = make_environments("LooptreePhysics-v0", 2)
+    environments = Recipe("LooptreePhysics-v0").make(2)
     environments.reset(seed=[0, 1])
     with pytest.raises(EnvironmentStateError) as error:
         environment_state(environments)
     assert str(error.value) == "Physics.engine (Engine) is no plain data."
-    processes = make_environments("CartPole-v1", 1, "async")
+    processes = Recipe("CartPole-v1", vectorization="async").make(1)
     try:
         with pytest.raises(EnvironmentStateError) as error:
             environment_state(processes)
@@ -71,9 +71,9 @@ def test_what_cannot_be_saved_is_named():
 
 
 def test_a_state_of_other_environments_is_refused():
-    state = environment_state(make_environments("CartPole-v1", 2, "sync"))
+    state = environment_state(Recipe("CartPole-v1", vectorization="sync").make(2))
     with pytest.raises(StateMismatch) as error:
-        restore_environment(make_environments("CartPole-v1", 3, "sync"), state)
+        restore_environment(Recipe("CartPole-v1", vectorization="sync").make(3), state)
     assert str(error.value) == (
         "The state is of a SyncVectorEnv around 2 environments, this is a SyncVectorEnv around 3; "
         "make it as in the run that was saved."

@@ -233,8 +233,8 @@ def test_rows_of_a_reset_are_neither_learnt_from_nor_counted(vectorization):
             assert (learner.memory.reward[dead] == 0).all()
 
     rows = Rows()
-    settings = dataclasses.replace(SMALL, normalise_rewards=False)
-    learner = PPO("CartPole-v1", settings, rows, vectorization=vectorization).run()
+    settings = dataclasses.replace(SMALL, normalise_rewards=False, vectorization=vectorization)
+    learner = PPO("CartPole-v1", settings, rows).run()
     assert rows.real == learner.env_steps
     assert (rows.stored > rows.real) == (vectorization == "native")
     assert float(learner.network.normaliser.count) == rows.real

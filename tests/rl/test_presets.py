@@ -2,6 +2,7 @@ import pytest
 
 from looptree.core.errors import BadSetting
 from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.algorithms.a2c import A2CSettings
 from looptree.rl.algorithms.dqn import DQNSettings
 from looptree.rl.algorithms.ppo import PPOSettings
 from looptree.rl.presets import PRESETS, Presets
@@ -41,6 +42,12 @@ def test_values_become_those_of_the_settings(tmp_path):
     assert isinstance(settings.learning_rate, float)
 
 
+def test_a_preset_may_say_how_environments_are_made(tmp_path):
+    text = '[a2c."A-v0"]\nsource = "me"\nvectorization = "async"\nwrappers = ["TimeAwareObservation"]\n'
+    settings = presets(tmp_path, text).settings("a2c", "A-v0", A2CSettings)
+    assert settings == A2CSettings(vectorization="async", wrappers=("TimeAwareObservation",))
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -50,6 +57,12 @@ def test_values_become_those_of_the_settings(tmp_path):
         ('source = "me"\nbatch_size = true', "DQNSettings(batch_size=True): a whole number would fit."),
         ('source = "me"\ngamma = "1"', "DQNSettings(gamma='1'): a number would fit."),
         ('source = "me"\nhidden_sizes = 8', "DQNSettings(hidden_sizes=8): a list of whole numbers would fit."),
+        ('source = "me"\nwrappers = "A"', "DQNSettings(wrappers='A'): a list of strings would fit."),
+        ('source = "me"\nwrappers = ["A", 1]', "DQNSettings(wrappers=['A', 1]): a list of strings would fit."),
+        (
+            'source = "me"\nvectorization = "x"',
+            "DQNSettings(vectorization='x'): one of 'auto', 'native', 'sync' and 'async' would fit.",
+        ),
         ('source = "me"\ngamma = 2.0', "DQNSettings(gamma=2.0): a number from 0 to 1 would fit."),
         ("gamma = 0.9", 'it does not say where its values are from; source = "..." would fit.'),
     ],

@@ -4,6 +4,7 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ A2C_SETTINGS = A2CSettings(
 
 RUNS = {
     "discrete": lambda: PPO("Acrobot-v1", PPO_SETTINGS, seed=3),
-    "rows of resets": lambda: PPO("CartPole-v1", PPO_SETTINGS, seed=3, vectorization="native"),
+    "rows of resets": lambda: PPO("CartPole-v1", replace(PPO_SETTINGS, vectorization="native"), seed=3),
     "continuous": lambda: PPO("Pendulum-v1", PPO_SETTINGS, seed=3),
-    "a2c": lambda: A2C("CartPole-v1", A2C_SETTINGS, seed=3, vectorization="sync"),
+    "a2c": lambda: A2C("CartPole-v1", replace(A2C_SETTINGS, vectorization="sync"), seed=3),
 }
 
 # The child reads states, runs each to its end, and writes what they ended with. (pickle carries plain containers.)

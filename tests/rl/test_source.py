@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 
 from looptree import Callback, Loop
 from looptree.core.errors import BadSetting, StateMismatch
-from looptree.rl.environments import make_environments
+from looptree.rl.environments import Recipe
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.seeding import stream
 from looptree.rl.source import EpisodeSource, GymSource, Source
@@ -93,7 +93,7 @@ def test_before_the_first_episode_ends_there_is_no_return():
 
 @pytest.mark.parametrize("vectorization", ["sync", "native"])
 def test_a_run_makes_its_share_of_real_steps(vectorization):
-    source = GymSource("CartPole-v1", 1, vectorization=vectorization)
+    source = GymSource(Recipe("CartPole-v1", vectorization=vectorization), 1)
     source.env_steps_per_run = 100
     source.run()
     assert source.env_steps == 100
@@ -114,7 +114,7 @@ def test_pulled_alone_it_gives_transitions_without_end():
 def test_processes_tell_the_same_as_one_process():
     runs = {}
     for vectorization in ("sync", "async"):
-        source = GymSource("CartPole-v1", 2, vectorization=vectorization, times=50)
+        source = GymSource(Recipe("CartPole-v1", vectorization=vectorization), 2, times=50)
         runs[vectorization] = list(source)
         source.close()
     for one, other in zip(runs["sync"], runs["async"], strict=True):
@@ -135,7 +135,7 @@ def starts(source, steps):
 
 @pytest.mark.parametrize("vectorization", ["sync", "native"])
 def test_no_two_episodes_start_alike(vectorization):
-    found = starts(GymSource("CartPole-v1", 4, vectorization=vectorization), 300)
+    found = starts(GymSource(Recipe("CartPole-v1", vectorization=vectorization), 4), 300)
     assert len(found) > 30
     assert len(set(found)) == len(found)
 
@@ -170,7 +170,7 @@ def test_each_run_of_an_episode_source_begins_new_ones():
 
 
 def test_environments_that_write_into_one_array_do_no_harm():
-    kept, careless = (make_environments("CartPole-v1", 2, "sync") for _ in range(2))
+    kept, careless = (Recipe("CartPole-v1", vectorization="sync").make(2) for _ in range(2))
     careless.copy = False
     one, other = (list(GymSource(environments, times=40)) for environments in (kept, careless))
     for mine, others in zip(one, other, strict=True):
@@ -181,7 +181,7 @@ def test_environments_that_write_into_one_array_do_no_harm():
 @pytest.mark.parametrize("vectorization", ["sync", "native"])
 def test_a_state_goes_on_in_the_middle_of_an_episode(vectorization):
     def fresh(seed):
-        return GymSource("CartPole-v1", 3, vectorization=vectorization, seed=seed, times=70)
+        return GymSource(Recipe("CartPole-v1", vectorization=vectorization), 3, seed=seed, times=70)
 
     source = fresh(0).run()
     state = source.state_dict()
@@ -224,9 +224,9 @@ def test_what_cannot_be_saved_begins_anew_and_says_why():
 
 
 def test_other_environments_are_refused():
-    state = GymSource("CartPole-v1", 2, vectorization="sync", times=1).run().state_dict()
+    state = GymSource(Recipe("CartPole-v1", vectorization="sync"), 2, times=1).run().state_dict()
     with pytest.raises(StateMismatch):
-        GymSource("CartPole-v1", 3, vectorization="sync").load_state_dict(state)
+        GymSource(Recipe("CartPole-v1", vectorization="sync"), 3).load_state_dict(state)
 
 
 def test_errors_say_what_would_fit():

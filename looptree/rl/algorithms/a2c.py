@@ -33,6 +33,10 @@ class A2CSettings:
     """Steps of single environments in the whole run."""
     num_envs: int = 1
     """Environments that are stepped side by side [n_envs]."""
+    vectorization: Vectorization = "auto"
+    """How they stand side by side: by the environment's own vector class, in turn, or each in its own process."""
+    wrappers: tuple[str, ...] = ()
+    """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
     steps_per_rollout: int = 5
     """Steps of each environment between two updates [n_steps]."""
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -119,7 +123,6 @@ class A2C(PPO):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults.
@@ -128,7 +131,7 @@ class A2C(PPO):
         """
         settings = settings or PRESETS.settings("a2c", env_id, A2CSettings)
         plugged = [PolicyGradient(), *several(cbs)]
-        super().__init__(env_id, settings.as_ppo(), plugged, seed=seed, vectorization=vectorization, name=name)
+        super().__init__(env_id, settings.as_ppo(), plugged, seed=seed, name=name)
         self.settings = settings
 
     def new_optimizer(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:

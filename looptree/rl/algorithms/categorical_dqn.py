@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
-from looptree.rl.environments import Vectorization
 from looptree.rl.presets import PRESETS
 from looptree.rl.settings import require_order, require_whole
 from looptree.rl.variants.c51 import C51
@@ -48,10 +47,9 @@ class CategoricalDQN(DQN):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str = "c51",
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
         settings = settings or PRESETS.settings("c51", env_id, CategoricalDQNSettings)
         variant = C51(settings.atoms, settings.lowest_return, settings.highest_return)
-        super().__init__(env_id, settings, [variant, *several(cbs)], seed=seed, vectorization=vectorization, name=name)
+        super().__init__(env_id, settings, [variant, *several(cbs)], seed=seed, name=name)

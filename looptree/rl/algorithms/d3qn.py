@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
-from looptree.rl.environments import Vectorization
 from looptree.rl.presets import PRESETS
 from looptree.rl.settings import require_whole
 from looptree.rl.variants.double_q import DoubleQ
@@ -46,12 +45,9 @@ class D3QN(DQN):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
         settings = settings or PRESETS.settings("d3qn", env_id, D3QNSettings)
         variants = [DoubleQ(), Dueling(), NStep(settings.target_steps)]
-        super().__init__(
-            env_id, settings, [*variants, *several(cbs)], seed=seed, vectorization=vectorization, name=name
-        )
+        super().__init__(env_id, settings, [*variants, *several(cbs)], seed=seed, name=name)

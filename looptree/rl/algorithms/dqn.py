@@ -22,7 +22,7 @@ from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.ahead import Ahead
 from looptree.rl.backward import Backward, backward_of
-from looptree.rl.environments import Vectorization, single_spaces
+from looptree.rl.environments import Recipe, Vectorization, check_making
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.learner import Learner, Remember, Update
@@ -45,6 +45,10 @@ class DQNSettings:
     """Steps of single environments in the whole run."""
     num_envs: int = 1
     """Environments that are stepped side by side."""
+    vectorization: Vectorization = "auto"
+    """How they stand side by side: by the environment's own vector class, in turn, or each in its own process."""
+    wrappers: tuple[str, ...] = ()
+    """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
     env_steps_per_pass: int = 4
     """Env steps collected between two updates [train_freq]."""
     gradient_steps_per_pass: int = 1
@@ -79,6 +83,7 @@ class DQNSettings:
     def __post_init__(self) -> None:
         """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
         require_whole(self, "total_env_steps", "num_envs", "env_steps_per_pass", "gradient_steps_per_pass")
+        check_making(self)
         require_whole(self, "learning_starts_env_steps", least=0)
         require_whole(self, "replay_capacity", "batch_size", "target_every_env_steps")
         require_whole(self, "evaluate_every_env_steps", "evaluation_episodes")
@@ -261,7 +266,6 @@ class DQN(Learner):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. `cbs` may be variants too (see
@@ -271,7 +275,8 @@ class DQN(Learner):
         `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not discrete or observations not flat.
         """
         settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
-        observations, actions = single_spaces(env_id)
+        recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
+        observations, actions = recipe.single_spaces()
         plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]
         design = QDesign(stream(seed, "network"))
         for callback in plugged_in:
@@ -287,14 +292,13 @@ class DQN(Learner):
         self.flat = FlatParameters(network.parameters())
         explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))
         super().__init__(
-            env_id,
+            recipe,
             network,
             GymSource(
-                env_id,
+                recipe,
                 settings.num_envs,
                 Agent(network, explore),
                 Remember(),
-                vectorization=vectorization,
                 seed=stream(seed, "train"),
                 call_on="on_collect",
                 name="source",
@@ -305,7 +309,7 @@ class DQN(Learner):
                 settings.max_gradient_norm,
             ),
             EpisodeSource(
-                env_id,
+                recipe,
                 settings.evaluation_episodes,
                 Agent(network),
                 seed=stream(seed, "valid"),

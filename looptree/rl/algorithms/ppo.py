@@ -25,7 +25,7 @@ from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.agent import Callbacks, PolicyAgent, Sample
-from looptree.rl.environments import Vectorization, single_spaces
+from looptree.rl.environments import Recipe, Vectorization, check_making
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
@@ -49,6 +49,10 @@ class PPOSettings:
     """Steps of single environments in the whole run."""
     num_envs: int = 1
     """Environments that are stepped side by side [n_envs]."""
+    vectorization: Vectorization = "auto"
+    """How they stand side by side: by the environment's own vector class, in turn, or each in its own process."""
+    wrappers: tuple[str, ...] = ()
+    """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
     steps_per_rollout: int = 2_048
     """Steps of each environment between two updates [n_steps]."""
     epochs: int = 10
@@ -112,6 +116,7 @@ class PPOSettings:
 def check_shared(settings: Any) -> None:
     """Raise `BadSetting` for a setting that cannot be, of those that every algorithm of this kind has."""
     require_whole(settings, "total_env_steps", "num_envs", "steps_per_rollout")
+    check_making(settings)
     require_whole(settings, "evaluate_every_env_steps", "evaluation_episodes")
     require(settings, "hidden_sizes", all(units >= 1 for units in settings.hidden_sizes), "1 unit or more a layer")
     for name in ("learning_rate", "max_gradient_norm"):
@@ -326,7 +331,6 @@ class PPO(Learner):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults.
@@ -335,10 +339,11 @@ class PPO(Learner):
         observations are not flat or actions of a kind for which there is no policy.
         """
         settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
-        observations, actions = single_spaces(env_id)
+        recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
+        observations, actions = recipe.single_spaces()
         network = actor_critic(observations, actions, settings, stream(seed, "network"))
         self.settings: Any = settings
-        self.env_id = env_id
+        self.recipe = recipe
         self.learning_rate = settings.learning_rate
         self.clip_range = settings.clip_range
         self.value_clip_range = settings.value_clip_range
@@ -352,14 +357,13 @@ class PPO(Learner):
         optimizer = self.new_optimizer([self.flat.vector], settings.learning_rate)
         valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
         super().__init__(
-            env_id,
+            recipe,
             network,
             GymSource(
-                env_id,
+                recipe,
                 settings.num_envs,
                 PolicyAgent(network, Sample(stream(seed, "sampling"))),
                 Remember(),
-                vectorization=vectorization,
                 to_environment=network.policy.to_environment,
                 seed=stream(seed, "train"),
                 call_on="on_collect",
@@ -432,7 +436,7 @@ class PPO(Learner):
         """A source that plays that many episodes of the learner's environment, always with the likeliest
         action; where `environments` are given, an episode in each of those."""
         return EpisodeSource(
-            environments or self.env_id,
+            environments or self.recipe,
             episodes,
             PolicyAgent(network),
             to_environment=network.policy.to_environment,

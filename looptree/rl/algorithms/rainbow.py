@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
-from looptree.rl.environments import Vectorization
 from looptree.rl.presets import PRESETS
 from looptree.rl.settings import require, require_order, require_whole
 from looptree.rl.variants.c51 import C51
@@ -67,7 +66,6 @@ class Rainbow(DQN):
         cbs: Callbacks | None = None,
         *,
         seed: int = 0,
-        vectorization: Vectorization = "auto",
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
@@ -80,6 +78,4 @@ class Rainbow(DQN):
             Noisy(settings.initial_noise),
             C51(settings.atoms, settings.lowest_return, settings.highest_return),
         ]
-        super().__init__(
-            env_id, settings, [*variants, *several(cbs)], seed=seed, vectorization=vectorization, name=name
-        )
+        super().__init__(env_id, settings, [*variants, *several(cbs)], seed=seed, name=name)

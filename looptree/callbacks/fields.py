@@ -21,22 +21,24 @@ def find_owner(loop: Any, field: str) -> Any:
     """
     where, _, name = field.rpartition(".")
     above = list(ancestry(loop))
-    for group in ([each] for each in above):
-        if owner := _only_owner(group, where, name):
-            return owner
-    for group in (list(_below(loop)), list(_below(above[-1]))):
-        if owner := _only_owner(group, where, name):
-            return owner
     nodes = list(_below(above[-1]))
+    for group in (*([each] for each in above), list(_below(loop)), nodes):
+        if owner := _only_owner(group, where, name):
+            return owner
+    for group in (*([each] for each in above), list(_below(loop)), nodes):
+        if owner := _only_owner(group, where, name, _written(loop)):
+            return owner
     known = {known for node in nodes for known in (*declared_names(type(node)), *_plan_names(loop, node))}
     close = nearest(name, known)
     hint = f" Nearest is {close!r}." if close else ""
     raise NoSuchField(f"No loop or callback of {above[-1].name} has a field {field!r}.{hint}")
 
 
-def _only_owner(nodes: list[Node], where: str, name: str) -> Node | None:
-    """The one of some nodes that has the field, if any has."""
-    owners = [node for node in nodes if _is_at(node, where) and _has(node, name)]
+def _only_owner(
+    nodes: list[Node], where: str, name: str, written: frozenset[tuple[int, str]] = frozenset()
+) -> Node | None:
+    """The one of some nodes that has the field or, where fields are given by owner, is to have it, if any is."""
+    owners = [node for node in nodes if _is_at(node, where) and (_has(node, name) or (id(node), name) in written)]
     if len(owners) > 1:
         paths = [f"{node.path}.{name}" for node in owners]
         raise BadSetting(f"Several have a field {name!r}: {listed(paths)}. Write the one that is meant.")
@@ -64,6 +66,11 @@ def _differs_above(node: Node, name: str, forward: Forward) -> bool:
         return value is not _MISSING and value is not forward.__get__(node, type(node))
     except NoSuchField:
         return True
+
+
+def _written(loop: Any) -> frozenset[tuple[int, str]]:
+    """The fields that hooks of the tree write, by the owner's id and the name, though they may not be there yet."""
+    return frozenset((id(field.target), field.name) for field in loop.root.plan.fields if field.writers)
 
 
 def _plan_names(loop: Any, node: Node) -> Iterator[str]:

@@ -49,10 +49,9 @@ class Bound:
                 loops = self.bound_loops[id(callback.target)]
                 callback.target.loop = loops[0] if len(loops) == 1 else plan.target
 
-    def text(self, loop: Any) -> str:
+    def lines(self, loop: Any) -> list[Line]:
         """The functions of a loop and of those below."""
-        functions = [self.functions[id(plan.target)] for plan in self.plans[id(loop)].walk()]
-        return "\n".join(_joined(functions)) + "\n"
+        return _joined(self.functions[id(plan.target)] for plan in self.plans[id(loop)].walk())
 
     def pulled(self, loop: Any) -> Callable[..., Generator[Any, None, None]]:
         """The generator of a loop that is pulled."""

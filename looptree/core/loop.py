@@ -27,6 +27,7 @@ from looptree.core.binding import bind
 from looptree.core.blame import broke_off, caller
 from looptree.core.bound import Bound
 from looptree.core.callback import Callback
+from looptree.core.codegen import Line
 from looptree.core.ended import in_words, sentence, settle
 from looptree.core.errors import (
     AlreadyRunning,
@@ -482,7 +483,16 @@ class Loop(_LoopFields):
         Raises:
             BindingError: the tree cannot run as it is.
         """
-        return self._bound().text(self)
+        return "\n".join(self.code_lines) + "\n"
+
+    @property
+    def code_lines(self) -> list[Line]:
+        """The lines of `code`, each with the step that stands on it, if one does.
+
+        Raises:
+            BindingError: the tree cannot run as it is.
+        """
+        return self._bound().lines(self)
 
     def check(self, strict: bool = False) -> tuple[Finding, ...]:
         """Everything that is wrong with the whole tree, as data.

@@ -115,6 +115,14 @@ class Trace:
         """The changes of all fields that are kept, in the order in which they happened."""
         return in_order(self._records.values())
 
+    def take(self) -> list[Change]:
+        """The changes that are kept, in the order in which they happened; from now on they count as dropped."""
+        taken = self.changes
+        for record in self._records.values():
+            while record.entries:
+                record.drop_first()
+        return taken
+
     @property
     def dropped(self) -> int:
         """How many changes happened that are no longer kept."""

@@ -1,0 +1,334 @@
+"""What a Recorder writes is what happened, and a Run reads it, whatever became of the process."""
+
+import json
+import math
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from looptree import Callback, Loop, Trace
+from looptree.core.errors import NoSuchField
+from looptree.observe.runs import NotARun, Recorder, Run
+from looptree.observe.runs.recorder import NotANumber, RunExists
+from looptree.observe.save import CannotSave
+
+KILLS = int(os.environ.get("LOOPTREE_KILLS", "5"))
+
+
+class Half(Callback):
+    def after_step(self, _every: int = 3) -> None:
+        self.loop.rate /= 2
+
+
+class Inner(Loop):
+    call_on = "on_step"
+    times = 2
+    inside: int
+
+    def on_work(self) -> None:
+        self.inside = self.index + 10 * self.parent.count
+
+
+class Training(Loop):
+    loss: float
+    rate: float
+
+    def __init__(self, times: int = 12) -> None:
+        self.rate = 1.0
+        self.loss = math.nan
+        super().__init__(Inner(), Half(), times=times)
+
+    def before_pass(self) -> None:
+        self.samples = 4 * (self.count + 1)
+
+    def on_step(self) -> None:
+        if self.count >= 2:
+            self.loss = 1 / (self.count // 2)
+
+
+class Log(Callback):
+    """What a careful person would have written down by hand."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def after_pass(self) -> None:
+        self.rows.append({name: getattr(self.loop, name) for name in ("count", "samples", "loss", "rate")})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "first"
+
+
+@pytest.mark.parametrize("metric", ["loss", "rate"])
+def test_a_metric_is_what_it_was_after_each_pass(folder: Path, metric: str) -> None:
+    log = Log()
+    loop = Training().add_cb(log)
+    with Recorder(loop, folder, metrics=("loss", "rate"), over="samples"):
+        loop.run()
+    curve = Run(folder).metric(metric)
+    rows = dict(zip(curve.passes, zip(curve.steps, curve.values)))
+    now = math.nan
+    for by_hand in log.rows:
+        step, now = rows.get(by_hand["count"], (by_hand["samples"], now))
+        assert step == by_hand["samples"]
+        assert now == pytest.approx(by_hand[metric], nan_ok=True, abs=0)
+    assert len(set(curve.values)) == len(curve.values) == len({row[metric] for row in log.rows} - {math.nan})
+
+
+def test_a_run_says_how_far_it_came(folder: Path) -> None:
+    loop = Training()
+    with Recorder(loop, folder, metrics=("loss", "training.rate"), over="samples"):
+        loop.run()
+    run = Run(folder)
+    assert run.metrics == ("loss", "training.rate")
+    assert (run.passes, run.steps, run.over, run.loop) == (12, 48, "samples", "training")
+    assert run.ended == "ran all 12 items"
+    assert run.metric("loss").at_s == sorted(run.metric("loss").at_s)
+    assert str(run) == f"{folder}: training ran all 12 items\n12 passes, samples 48\nloss 0.2\ntraining.rate 0.0625"
+
+
+def test_a_value_that_becomes_nan_leaves_a_gap(folder: Path) -> None:
+    class Odd(Loop):
+        value = 1.0
+
+        def on_step(self) -> None:
+            self.value = math.nan if self.count == 2 else 1.0
+
+    loop = Odd(times=5)
+    with Recorder(loop, folder, metrics=["value"]):
+        loop.run()
+    curve = Run(folder).metric("value")
+    assert curve.passes == [0, 2, 3]
+    assert math.isnan(curve.values[1])
+    assert curve.steps == [1, 3, 4]  # passes done
+
+
+def test_changes_and_writers_are_those_of_a_trace(folder: Path) -> None:
+    traced, recorded = Training(), Training()
+    with Trace(traced, "rate", "loss", "inside") as trace:
+        traced.run()
+    with Recorder(recorded, folder, over="samples", fields=("rate", "loss", "inside")):
+        recorded.run()
+    run = Run(folder)
+    assert run.fields == ("training.inner.inside", "training.loss", "training.rate")
+    for field in ("rate", "loss", "inside"):
+        kept = [(change.at, change.hook, change.value) for change in run.changes(field)]
+        assert kept == [(str(change.at), change.hook, change.new) for change in trace[field]]
+        assert run.writers(field) == trace.writers(field)
+    assert [change.pass_ for change in run.changes("rate")] == [2, 5, 8, 11]
+    assert [change.step for change in run.changes("rate")] == [12, 24, 36, 48]
+    numbers = [change.number for field in run.fields for change in run.changes(field)]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+def test_times_are_those_of_the_profile(folder: Path) -> None:
+    loop = Training()
+    with Recorder(loop, folder) as recorder:
+        loop.run()
+    timings = Run(folder).timings
+    assert [timing.path for timing in timings] == [timing.path for timing in recorder.profile]
+    assert {timing.path: timing.calls for timing in timings}["training.on_step"] == 12
+    assert sum(timing.own_s for timing in timings) == pytest.approx(timings[0].all_s, rel=0.01)
+
+
+def test_the_tree_the_code_and_the_settings_are_there(folder: Path) -> None:
+    loop = Training()
+    with Recorder(loop, folder, settings={"rate": 1.0, "<b>": "</script>"}):
+        loop.run()
+    run = Run(folder)
+    assert run.settings == {"rate": 1.0, "<b>": "</script>"}
+    assert run.description["name"] == "training"
+    assert run.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    paths = {path for _, path in run.code}
+    assert {"training.before_pass", "training.half.after_step", "training.inner", None} <= paths
+    assert not any("clock" in text for text, _ in run.code)  # the code as it is when nobody looks
+    assert "training.recorder.after_pass" in paths
+    assert [callback.name for callback in loop.cbs] == ["half"]
+
+
+def test_a_run_is_read_while_it_goes_on(folder: Path) -> None:
+    seen = []
+
+    class Look(Callback):
+        def after_pass(self) -> None:
+            if self.loop.count == 3:
+                time.sleep(0.6)
+                seen.append((Run(folder).passes, Run(folder).ended))
+
+    loop = Training().add_cb(Look())
+    with Recorder(loop, folder, metrics=["loss"]):
+        loop.run()
+    ((passes, ended),) = seen
+    assert passes >= 3
+    assert ended is None
+
+
+def test_two_runs_in_one_recording_follow_each_other(folder: Path) -> None:
+    loop = Training(times=3)
+    with Recorder(loop, folder, metrics=["rate"]):
+        loop.run()
+        loop.run()
+    assert Run(folder).passes == 6
+
+
+def test_a_failure_is_how_it_ended(folder: Path) -> None:
+    class Fails(Loop):
+        def on_step(self) -> None:
+            if self.count == 2:
+                raise ValueError("no more")
+
+    loop = Fails(times=5)
+    with pytest.raises(ValueError, match="no more"), Recorder(loop, folder):
+        loop.run()
+    run = Run(folder)
+    assert run.ended == "failed in Fails.on_step: ValueError: no more"
+    assert run.passes == 2
+    assert loop.cbs == []
+
+
+def test_a_metric_that_is_no_number_is_told_and_left_out(folder: Path) -> None:
+    class Text(Loop):
+        words = "a b"
+        number = 2
+
+        def on_step(self) -> None:
+            pass
+
+    loop = Text(times=2)
+    with pytest.warns(NotANumber, match="'words' was a str"), Recorder(loop, folder, metrics=["words", "number"]):
+        loop.run()
+    assert Run(folder).metrics == ("number",)
+
+
+# what does not fit
+
+
+def test_a_field_that_there_is_not(folder: Path) -> None:
+    loop = Training()
+    with pytest.raises(NoSuchField, match="Nearest is 'rate'"):
+        Recorder(loop, folder, fields=["rat"]).__enter__()
+    assert not folder.exists()
+    with Recorder(loop, folder, metrics=["loss"], fields=["rate"]):
+        loop.run()
+    run = Run(folder)
+    with pytest.raises(NoSuchField, match=r"has no metric 'los'. Nearest is 'loss'"):
+        run.metric("los")
+    with pytest.raises(NoSuchField, match=r"'rat' was not traced in .* Nearest is 'rate'"):
+        run.changes("rat")
+
+
+def test_a_folder_with_a_run_in_it_is_left_alone(folder: Path) -> None:
+    with Recorder(Training(), folder):
+        pass
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(RunExists, match="Name another folder"):
+        Recorder(Training(), folder).__enter__()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    loop = Training()
+    with pytest.raises(CannotSave, match="cannot be made or written"):
+        Recorder(loop, tmp_path / "file" / "run").__enter__()
+    assert loop.watchers == ()
+    assert [callback.name for callback in loop.cbs] == ["half"]
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(NotARun, match="does not exist"):
+        Run(tmp_path / "nothing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotARun, match="is a file"):
+        Run(tmp_path / "file")
+    with pytest.raises(NotARun, match=r"there is no run\.db"):
+        Run(tmp_path)
+    (tmp_path / "run.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(NotARun, match=r"run\.db cannot be read: file is not a database"):
+        Run(tmp_path)
+    (tmp_path / "run.db").unlink()
+    sqlite3.connect(tmp_path / "run.db").execute("CREATE TABLE mine (a)").connection.close()
+    with pytest.raises(NotARun, match="not a database that looptree wrote"):
+        Run(tmp_path)
+
+
+def test_a_database_of_another_format(folder: Path) -> None:
+    with Recorder(Training(), folder):
+        pass
+    connection = sqlite3.connect(folder / "run.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(NotARun, match="format 99, and this looptree reads format 1"):
+        Run(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2", "3", "[" * 100_000])
+def test_a_damaged_file_is_named(folder: Path, text: str) -> None:
+    with Recorder(Training(), folder):
+        pass
+    (folder / "settings.json").write_text(text)
+    with pytest.raises(NotARun, match=r"settings\.json cannot be read"):
+        print(Run(folder).settings)
+
+
+# killed
+
+TRAINS = """
+import sys, time
+from looptree import Loop
+from looptree.observe.runs import Recorder
+
+class Training(Loop):
+    loss = 0.0
+    def on_step(self):
+        time.sleep(0.001)
+        self.loss = float(self.count)
+    def after_pass(self):
+        print(self.count, time.time(), flush=True)
+
+loop = Training(times=1_000_000)
+with Recorder(loop, sys.argv[1], metrics=["loss"], fields=["loss"]):
+    loop.run()
+"""
+
+
+def test_a_killed_run_lacks_at_most_a_second(tmp_path: Path) -> None:
+    moments = random.Random(0)
+    for kill in range(KILLS):
+        folder = tmp_path / str(kill)
+        child = subprocess.Popen([sys.executable, "-c", TRAINS, str(folder)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        lines = [child.stdout.readline()]  # it trains
+        time.sleep(moments.uniform(0, 1.5))
+        killed = time.time()
+        child.send_signal(signal.SIGKILL)
+        lines += child.stdout.readlines()
+        child.communicate()
+        done = [(int(number), float(at)) for number, at in (line.split() for line in lines if line.endswith("\n"))]
+        run = Run(folder)
+        assert run.ended is None
+        connection = sqlite3.connect(folder / "run.db")
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+        long_ago = [number for number, at in done if at < killed - 1]
+        assert run.passes >= len(long_ago)
+        if run.passes:
+            curve = run.metric("loss")
+            assert curve.values == [float(number) for number in curve.passes] == list(range(run.passes))
+        numbers = [change.number for change in run.changes("loss")] if run.fields else []
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_settings_are_plain_json(folder: Path) -> None:
+    with Recorder(Training(), folder, settings={"a": [1, 2]}):
+        pass
+    assert json.loads((folder / "settings.json").read_text()) == {"a": [1, 2]}

@@ -12,9 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from looptree.rl.backward import Backward
+from looptree.rl.dense import LayerArrays
+from looptree.rl.flat import FlatParameters
 from looptree.rl.networks import Network
 from looptree.rl.normalise import ObservationNormaliser
 from looptree.rl.policies import Policy
+from looptree.rl.twins import twins, twins_gradient
 
 _SMALL = 2**17  # multiplications in one product of matrices; OpenBLAS starts threads beyond 2^18
 
@@ -42,11 +46,13 @@ class ActorCritic(Network):
         self.policy = policy
         self.normaliser = normaliser
         sizes = (input_size, *hidden_sizes)
-        self._layers = [(f"weight_{layer}", f"bias_{layer}") for layer in range(len(hidden_sizes))]
-        for (weight, bias), (inputs, units) in zip(self._layers, itertools.pairwise(sizes), strict=True):
+        self.hidden: list[tuple[nn.Parameter, nn.Parameter]] = []  # the layers' weights and biases
+        for layer, (inputs, units) in enumerate(itertools.pairwise(sizes)):
             both = [_orthogonal(inputs, units, math.sqrt(2), generator) for _ in range(2)]
-            self.register_parameter(weight, nn.Parameter(torch.stack(both)))
-            self.register_parameter(bias, nn.Parameter(torch.zeros(2, 1, units)))
+            weight, bias = nn.Parameter(torch.stack(both)), nn.Parameter(torch.zeros(2, 1, units))
+            self.register_parameter(f"weight_{layer}", weight)
+            self.register_parameter(f"bias_{layer}", bias)
+            self.hidden.append((weight, bias))
         self._largest_product = max(
             inputs * units for inputs, units in itertools.pairwise((*sizes, policy.output_size))
         )
@@ -54,42 +60,97 @@ class ActorCritic(Network):
         self.actor_bias = nn.Parameter(torch.zeros(policy.output_size))
         self.critic_weight = nn.Parameter(_orthogonal(sizes[-1], 1, 1.0, generator).squeeze(1))
         self.critic_bias = nn.Parameter(torch.zeros(1))
+        self._arrays = LayerArrays()
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """The policy's outputs `(batch, outputs)` and the values `(batch,)` of observations `(batch,
         inputs)`."""
-        features = self._read(observation).expand(2, -1, -1)
-        for weight, bias in self._layers:
-            features = torch.baddbmm(getattr(self, bias), features, getattr(self, weight)).tanh_()
+        return self.conclude(self.activations(observation)[-1])
+
+    def activations(self, observation: Tensor) -> list[Tensor]:
+        """What goes into each hidden layer, and what comes out of the last, all `(2, batch, units)`."""
+        return twins(self.hidden, self._read(observation))
+
+    def conclude(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What actor and critic say by what comes out of their last hidden layers, `(2, batch, units)`."""
         actor, critic = features.unbind()
         return (
             torch.addmm(self.actor_bias, actor, self.actor_weight),
             torch.addmv(self.critic_bias, critic, self.critic_weight),
         )
 
+    def backward(self, flat: FlatParameters) -> Backward:
+        """The quickest way to the gradient of a loss. It asks for slopes at the policy's outputs, at the values, and
+        at each parameter that is the policy's own."""
+        return _ByHand(self, flat)
+
     def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The policy's outputs `(envs, outputs)` alone, for acting."""
         if len(observation) * self._largest_product > _SMALL:
             with torch.inference_mode():
                 features = self._read(torch.tensor(observation))
-                for weight, bias in self._layers:
-                    features = torch.tanh(torch.addmm(getattr(self, bias)[0], features, getattr(self, weight)[0]))
+                for weight, bias in self.hidden:
+                    features = torch.tanh(torch.addmm(bias[0], features, weight[0]))
                 return torch.addmm(self.actor_bias, features, self.actor_weight).numpy()
         # NumPy answers in a fifth of the time, and on one thread as long as the matrices are small.
         array = observation.astype(np.float32)
         if self.normaliser is not None:
             array = self.normaliser.normalise(array)
-        for weight, bias in self._layers:
-            array = array @ getattr(self, weight).detach().numpy()[0]
-            array += getattr(self, bias).detach().numpy()[0]
+        *hidden, (last_weights, last_biases) = self._arrays.of([*self.hidden, (self.actor_weight, self.actor_bias)])
+        for weights, biases in hidden:
+            array = array @ weights[0]
+            array += biases[0]
             np.tanh(array, array)
-        outputs: NDArray[np.float32] = array @ self.actor_weight.detach().numpy()
-        outputs += self.actor_bias.detach().numpy()
+        outputs: NDArray[np.float32] = array @ last_weights
+        outputs += last_biases
         return outputs
 
     def _read(self, observation: Tensor) -> Tensor:
         observation = observation.float()
         return observation if self.normaliser is None else self.normaliser(observation)
+
+
+class _ByHand:
+    """The gradient without autograd, which takes longer than all the arithmetic does."""
+
+    def __init__(self, network: ActorCritic, flat: FlatParameters) -> None:
+        self.network = network
+        self.vector, parts = flat.gradient, flat.gradients
+        self.hidden = [(parts[weight], parts[bias]) for weight, bias in network.hidden]
+        self.actor_weight, self.actor_bias = parts[network.actor_weight], parts[network.actor_bias]
+        self.critic_weight, self.critic_bias = parts[network.critic_weight], parts[network.critic_bias]
+        self.policy = [parts[parameter] for parameter in network.policy.parameters()]
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """The policy's outputs and the values; what went into each layer is kept."""
+        with torch.no_grad():
+            self.activations = self.network.activations(observation)
+            return self.network.conclude(self.activations[-1])
+
+    def gradient(self, slopes: Sequence[Tensor]) -> Tensor:
+        """The same vector each time."""
+        of_outputs, of_values, *of_policy = slopes
+        features = self.activations[-1]
+        of_features = torch.empty_like(features)
+        with torch.no_grad():
+            self._of_actor(features[0], of_outputs, of_features[0])
+            self._of_critic(features[1], of_values, of_features[1])
+            twins_gradient(self.network.hidden, self.activations, of_features, self.hidden)
+        for part, slope in zip(self.policy, of_policy, strict=True):
+            part.copy_(slope)
+        return self.vector
+
+    def _of_actor(self, features: Tensor, slopes: Tensor, of_features: Tensor) -> None:
+        """Write the gradient of the actor's last layer, and the slopes at what went into it."""
+        torch.mm(features.t(), slopes, out=self.actor_weight)
+        torch.sum(slopes, 0, out=self.actor_bias)
+        torch.mm(slopes, self.network.actor_weight.t(), out=of_features)
+
+    def _of_critic(self, features: Tensor, slopes: Tensor, of_features: Tensor) -> None:
+        """The same for the critic's."""
+        torch.mv(features.t(), slopes, out=self.critic_weight)
+        torch.sum(slopes, 0, keepdim=True, out=self.critic_bias)
+        torch.outer(slopes, self.network.critic_weight, out=of_features)
 
 
 def _orthogonal(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> Tensor:

@@ -1,68 +1,69 @@
-"""How a network's parameters learn which way to go: from the slopes of a loss at its outputs to a gradient."""
+"""How a network's parameters learn which way to go: from the slopes of a loss at what it says to a gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from looptree.rl.dense import dense, dense_gradient
+from looptree.rl.dense import Layers, dense, dense_gradient
 from looptree.rl.flat import FlatParameters
-from looptree.rl.q_network import QNetwork
 
 
 class Backward(Protocol):
     """Asks a network in a way that its gradient can be taken from the answer."""
 
-    def forward(self, observation: Tensor) -> Sequence[Tensor]:
-        """What `gradient` needs to know of observations `(batch, *observation shape)`; the last tensor has the outputs
-        `(batch, outputs)`."""
+    def forward(self, observation: Tensor) -> Any:
+        """What the network says of observations `(batch, *observation shape)`, without a graph behind it."""
         ...
 
-    def gradient(self, activations: Sequence[Tensor], slopes: Tensor) -> Tensor:
-        """The gradient `(parameters,)` of a loss that has these `slopes` `(batch, outputs)` at the outputs."""
+    def gradient(self, slopes: Any) -> Tensor:
+        """The gradient `(parameters,)` of a loss that has these slopes at the latest answer, each in the shape of what
+        it is the slope at."""
         ...
 
 
 class ByAutograd:
     """For any network."""
 
-    def __init__(self, network: QNetwork, flat: FlatParameters) -> None:
+    def __init__(self, network: nn.Module, flat: FlatParameters, besides: Iterable[Tensor] = ()) -> None:
+        """`besides` are parameters on which the loss depends directly too: their slopes come after those at an answer
+        of several tensors."""
         self.network = network
-        self.parameters = flat.parameters
+        self.flat = flat
+        self.besides = tuple(besides)
 
-    def forward(self, observation: Tensor) -> Sequence[Tensor]:
-        """The outputs, with the graph behind them."""
-        return (self.network(observation),)
+    def forward(self, observation: Tensor) -> Any:
+        """The answer, whose graph is kept."""
+        answer = self.network(observation)
+        if isinstance(answer, Tensor):
+            self.answer: tuple[Tensor, ...] = (answer,)
+            return answer.detach()
+        self.answer = (*answer, *self.besides)
+        return tuple(part.detach() for part in answer)
 
-    def gradient(self, activations: Sequence[Tensor], slopes: Tensor) -> Tensor:
+    def gradient(self, slopes: Any) -> Tensor:
         """What autograd finds."""
-        parts = torch.autograd.grad(activations[-1], self.parameters, slopes)
-        return torch.cat([part.reshape(-1) for part in parts])
+        return self.flat.gradient_of(self.answer, slopes)
 
 
 class ByHand:
     """For linear layers with ReLU between them: autograd takes as long for a network of this kind as all the
     arithmetic does."""
 
-    def __init__(self, network: QNetwork, flat: FlatParameters) -> None:
-        self.layers = [(weight.detach(), bias.detach()) for weight, bias in network.dense_layers]
-        self.vector = torch.zeros_like(flat.vector, requires_grad=False)
-        parts = dict(zip(map(id, flat.parameters), flat.split(self.vector), strict=True))
-        self.gradients = [(parts[id(weight)], parts[id(bias)]) for weight, bias in network.dense_layers]
+    def __init__(self, layers: Layers, flat: FlatParameters) -> None:
+        """`layers` are made of the parameters."""
+        self.layers = [(weight.detach(), bias.detach()) for weight, bias in layers]
+        self.gradients = [(flat.gradients[weight], flat.gradients[bias]) for weight, bias in layers]
+        self.vector = flat.gradient
 
-    def forward(self, observation: Tensor) -> Sequence[Tensor]:
-        """The activations of all layers."""
-        return dense(self.layers, observation)
+    def forward(self, observation: Tensor) -> Tensor:
+        """The outputs `(batch, outputs)`; what went into each layer is kept."""
+        self.activations = dense(self.layers, observation)
+        return self.activations[-1]
 
-    def gradient(self, activations: Sequence[Tensor], slopes: Tensor) -> Tensor:
+    def gradient(self, slopes: Tensor) -> Tensor:
         """The same vector each time."""
-        dense_gradient(self.layers, activations, slopes, self.gradients)
+        dense_gradient(self.layers, self.activations, slopes, self.gradients)
         return self.vector
-
-
-def backward_of(network: QNetwork, flat: FlatParameters) -> Backward:
-    """The quickest way for a network whose parameters are those of `flat`."""
-    return ByHand(network, flat) if network.dense_layers else ByAutograd(network, flat)

@@ -1,4 +1,4 @@
-"""The errors of reinforcement learning: environments, spaces and memories that do not fit."""
+"""The errors of reinforcement learning: environments, spaces, memories and losses that do not fit."""
 
 from __future__ import annotations
 
@@ -28,3 +28,7 @@ class EnvironmentStateError(LooptreeError):
 
 class EmptyMemory(LooptreeError):
     """A batch was asked of a memory in which nothing has been stored."""
+
+
+class NoGradient(LooptreeError):
+    """A loss has nothing behind it by which its gradient could be found."""

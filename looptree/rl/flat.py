@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ class FlatParameters:
 
         flat = FlatParameters(network.parameters())
         optimizer = torch.optim.Adam([flat.vector])
-        flat.set_gradient(loss, max_norm=0.5)
+        flat.vector.grad = clipped(flat.gradient_of(loss), max_norm=0.5)
         optimizer.step()
         flat.mark_changed()
 
@@ -21,11 +22,15 @@ class FlatParameters:
     stay the objects that they were, for acting, saving and tracing.
     """
 
+    gradient: Tensor  # (parameters,) room for a gradient that is worked out part by part
+    gradients: dict[Tensor, Tensor]  # the parts of it, by parameter
+
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         """The parameters have one type of numbers and are on one device."""
         self.parameters = list(parameters)
         self.vector = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters]))
         self._tie()
+        self._make_room()
 
     def tie(self) -> None:
         """Make the parameters views of the vector again where they are not: copies of the two have come apart."""
@@ -34,22 +39,27 @@ class FlatParameters:
                 self.vector.copy_(torch.cat([parameter.reshape(-1) for parameter in self.parameters]))
             self._tie()
 
-    def split(self, vector: Tensor) -> list[Tensor]:
-        """The parts of a vector `(parameters,)` that belong to each parameter, in its shape."""
+    def parts(self, vector: Tensor) -> dict[Tensor, Tensor]:
+        """By parameter the part of a vector `(parameters,)` that belongs to it, in its shape."""
         parts = vector.split([parameter.numel() for parameter in self.parameters])
-        return [part.view_as(parameter) for part, parameter in zip(parts, self.parameters, strict=True)]
+        return {parameter: part.view_as(parameter) for parameter, part in zip(self.parameters, parts, strict=True)}
 
-    def set_gradient(self, loss: Tensor, max_norm: float) -> None:
-        """Give the vector the gradient of a loss `()`, scaled down to `max_norm` where it is longer."""
-        gradients = torch.autograd.grad(loss, self.parameters)
-        self.vector.grad = clipped(torch.cat([part.reshape(-1) for part in gradients]), max_norm)
+    def gradient_of(self, loss: Tensor | Sequence[Tensor], slopes: Tensor | Sequence[Tensor] | None = None) -> Tensor:
+        """The gradient `(parameters,)` of a loss `()`, or of a loss that has these `slopes` at tensors of their shapes,
+        as the graph behind it says."""
+        parts = torch.autograd.grad(loss, self.parameters, slopes)
+        return torch.cat([part.reshape(-1) for part in parts])
 
     def mark_changed(self) -> None:
         """Count a change of each parameter, as torch itself does for one that is changed by its own name."""
         torch.autograd.graph.increment_version(self.parameters)
 
+    def _make_room(self) -> None:
+        self.gradient = torch.zeros_like(self.vector, requires_grad=False)
+        self.gradients = self.parts(self.gradient)
+
     def _tie(self) -> None:
-        for parameter, value in zip(self.parameters, self.split(self.vector.detach()), strict=True):
+        for parameter, value in self.parts(self.vector.detach()).items():
             parameter.data = value
 
     def _is_tied(self) -> bool:
@@ -59,6 +69,13 @@ class FlatParameters:
                 return False
             start += parameter.nbytes
         return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"parameters": self.parameters, "vector": self.vector}  # each part would be copied as all of the room
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.parameters, self.vector = state["parameters"], state["vector"]
+        self._make_room()
 
 
 def clipped(gradient: Tensor, max_norm: float) -> Tensor:

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
 from looptree.rl.environments import Recipe
+from looptree.rl.errors import NoGradient
+from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.optimizers import Optimizer
@@ -202,16 +204,21 @@ class Update(Loop):
     Its events are the parts of a gradient step, so that a callback can stand between any two, or replace one:
     the batch is sampled, what the network should say is worked out as `targets`, how far it is from that as
     the learner's `loss`, and the optimizer steps down its gradient. An algorithm says what target and loss
-    are.
+    are. With a loss goes either the graph behind it, or its `slopes` at what the network said to `backward`: that is
+    quicker, for the rest of the gradient is then worked out without autograd.
     """
 
     call_on = "on_update"
 
     batch: Any  # a named tuple of tensors: what `on_sample` drew
     targets: Tensor
+    backward: Any = None  # during a run, a Backward of the network
+    slopes: Any = None  # of the loss, where it has no graph; None once a step has been made
 
     if TYPE_CHECKING:  # read on the learner
         learner: Learner
+        network: Network
+        flat: FlatParameters
         loss: Tensor
         memory: ReplayBuffer
 
@@ -227,13 +234,17 @@ class Update(Loop):
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_gradient_norm = max_gradient_norm
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.gradient_steps_per_run = 1
         super().__init__(cbs=cbs, name=name)
 
     def items(self) -> Sequence[Any]:
         """The gradient steps of this run."""
         return range(self.gradient_steps_per_run)
+
+    def before_run(self) -> None:
+        """Get ready: the vector on which the optimizer works, and the way to its gradient."""
+        self.flat.tie()
+        self.backward = self.network.backward(self.flat)
 
     def on_sample(self) -> None:
         """Draw a batch."""
@@ -248,12 +259,31 @@ class Update(Loop):
         raise NotImplementedError(f"{type(self).__name__} does not say what its loss is; give it an on_loss hook.")
 
     def on_step(self) -> None:
-        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
-        for parameter in self.parameters:
-            parameter.grad = None  # as zero_grad does, which takes ten times as long
-        self.loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.max_gradient_norm)
+        """Go a step down the gradient, which is clipped to `max_gradient_norm`.
+
+        Raises `NoGradient` where the loss has neither a graph nor slopes.
+        """
+        self.flat.vector.grad = clipped(self.gradient(), self.max_gradient_norm)
         self.optimizer.step()
+        self.flat.mark_changed()
+
+    def finally_run(self) -> None:
+        """Let go of the graphs and views by which gradients are found: a copy has to make its own."""
+        self.backward = None
+
+    def gradient(self) -> Tensor:
+        """The gradient `(parameters,)` of the learner's `loss`."""
+        slopes, self.slopes = self.slopes, None
+        if self.loss.requires_grad:
+            return self.flat.gradient_of(self.loss)
+        if slopes is None:
+            raise NoGradient(
+                f"The loss of {self.learner.name} cannot be differentiated: it has no graph, and {self.name} has no "
+                f"slopes of it. Ask the network itself, self.learner.network(batch.observation), and work the loss out "
+                f"of what it says."
+            )
+        gradient: Tensor = self.backward.gradient(slopes)
+        return gradient
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and the optimizer."""

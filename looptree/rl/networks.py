@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from looptree.rl.backward import Backward, ByAutograd
+from looptree.rl.flat import FlatParameters
+
 
 class Network(nn.Module):
     """A module that an agent can ask without autograd, in arrays.
@@ -24,6 +27,10 @@ class Network(nn.Module):
             # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
             output: NDArray[np.float32] = self(torch.tensor(observation)).numpy(force=True)
         return output
+
+    def backward(self, flat: FlatParameters) -> Backward:
+        """The quickest way to the gradient of a loss; `flat` has the network's parameters."""
+        return ByAutograd(self, flat)
 
 
 def uniform_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
+from looptree.rl.backward import Backward, ByHand
 from looptree.rl.dense import DenseRow, dense
+from looptree.rl.flat import FlatParameters
 from looptree.rl.networks import Network, uniform_linear
 from looptree.rl.seeding import torch_generator
 
@@ -66,6 +68,10 @@ class QNetwork(Network):
         with torch.no_grad():
             outputs: Tensor = dense(self.dense_layers, observation)[-1] if self._linears else self(observation)
         return outputs
+
+    def backward(self, flat: FlatParameters) -> Backward:
+        """The quickest way to the gradient of a loss: by hand where all layers are linear with ReLU between them."""
+        return ByHand(self.dense_layers, flat) if self._linears else super().backward(flat)
 
     def values(self, outputs: Tensor) -> Tensor:
         """The values `(batch, actions)` that outputs `(batch, actions * outputs of each)` say."""

@@ -12,6 +12,7 @@ from looptree.rl.algorithms.ppo import PPO, clipped_objective
 from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.presets import PRESETS
 from tests.rl.identities import register
+from tests.rl.losses import CompareGradients
 from tests.rl.plain import assert_plain
 
 SMALL = A2CSettings(
@@ -37,17 +38,17 @@ def same(left, right):
 def test_the_objective_of_known_numbers_and_its_gradient():
     log_prob = torch.tensor([-1.0, -2.0, -0.5], requires_grad=True)
     advantages = torch.tensor([2.0, -1.0, 4.0])
-    objective = policy_gradient_objective(log_prob, advantages)
+    objective, slopes = policy_gradient_objective(log_prob, advantages)
     assert float(objective.detach()) == pytest.approx((-2 + 2 - 2) / 3)
     objective.backward()
-    assert log_prob.grad.tolist() == pytest.approx([2 / 3, -1 / 3, 4 / 3])
+    assert slopes.tolist() == log_prob.grad.tolist() == pytest.approx([2 / 3, -1 / 3, 4 / 3])
 
 
 def test_where_the_policy_has_not_moved_the_gradient_is_that_of_ppo():
     log_prob = torch.randn(20, requires_grad=True, generator=torch.Generator().manual_seed(0))
     advantages = torch.randn(20, generator=torch.Generator().manual_seed(1))
-    (mine,) = torch.autograd.grad(policy_gradient_objective(log_prob, advantages), log_prob)
-    (others,) = torch.autograd.grad(clipped_objective(log_prob - log_prob.detach(), advantages, math.inf), log_prob)
+    _, mine = policy_gradient_objective(log_prob, advantages)
+    _, others = clipped_objective(log_prob - log_prob.detach(), advantages, math.inf)
     torch.testing.assert_close(mine, others)
 
 
@@ -101,6 +102,17 @@ def test_the_first_step_is_that_of_rmsprop_down_the_policy_gradient():
     for old, new, gradient in zip(before, learner.network.parameters(), gradients, strict=True):
         expected = old - 0.01 * gradient / ((0.01 * gradient.square()).sqrt() + 1e-5)
         torch.testing.assert_close(new.detach(), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "LooptreeBits-v0"])
+def test_each_step_goes_down_the_gradient_of_the_loss(env_id):
+    register()
+    compare = CompareGradients(clipped=False)
+    changes = {"entropy_coefficient": 0.1, "learning_rate": 0.02, "max_gradient_norm": math.inf}
+    learner = small(env_id=env_id, **changes)
+    learner.update.minibatch.add_cb(compare)
+    learner.run()
+    assert compare.compared == learner.gradient_steps >= 12
 
 
 def test_learning_to_repeat_what_is_shown():

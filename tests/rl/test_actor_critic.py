@@ -7,7 +7,8 @@ import torch
 from gymnasium import spaces
 
 from looptree.rl.actor_critic import ActorCritic
-from looptree.rl.flat import FlatParameters
+from looptree.rl.backward import ByAutograd
+from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.normalise import ObservationNormaliser
 from looptree.rl.policies import policy_for
 from looptree.rl.seeding import stream, torch_generator
@@ -107,6 +108,35 @@ def test_without_hidden_layers_it_is_linear():
     np.testing.assert_allclose(network.predict(given), outputs.detach(), rtol=1e-4, atol=1e-7)
 
 
+ACTIONS = [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3), spaces.Box(-1, 1, (2,))]
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("hidden_sizes", [(), (6,), (16, 8)])
+@pytest.mark.parametrize("actions", ACTIONS, ids=str)
+def test_the_gradient_by_hand_is_that_of_autograd(actions, hidden_sizes, normalised):
+    normaliser = ObservationNormaliser((5,)) if normalised else None
+    network = made(0, hidden_sizes, actions, normaliser)
+    if normaliser is not None:
+        normaliser.update(1 + 2 * observations(50))
+    flat = FlatParameters(network.parameters())
+    flat.vector.data += 0.1 * torch.randn(flat.vector.shape, generator=torch.Generator().manual_seed(1))
+    random = torch.Generator().manual_seed(2)
+    by_hand, by_autograd = network.backward(flat), ByAutograd(network, flat, network.policy.parameters())
+    assert type(by_hand) is not ByAutograd
+    for rows in (7, 1, 20):  # an answer is forgotten with the next one
+        given = torch.from_numpy(observations(rows)).double()
+        shapes = [(rows, network.policy.output_size), (rows,), *(part.shape for part in network.policy.parameters())]
+        slopes = [torch.randn(shape, generator=random) for shape in shapes]
+        answers = [backward.forward(given) for backward in (by_hand, by_autograd)]
+        for mine, others in zip(*answers, strict=True):
+            torch.testing.assert_close(mine, others)
+            assert not mine.requires_grad and not others.requires_grad
+        mine, others = (backward.gradient(slopes) for backward in (by_hand, by_autograd))
+        assert mine.shape == flat.vector.shape
+        torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-5)
+
+
 # --- flat parameters ----------------------------------------------------------------------------------------
 
 
@@ -126,7 +156,8 @@ def test_a_step_on_the_vector_is_one_on_the_parameters(max_norm):
         (loss_of(one_by_one) + one_by_one.policy.log_std.square().sum()).backward()
         torch.nn.utils.clip_grad_norm_(one_by_one.parameters(), max_norm)
         slow.step()
-        flat.set_gradient(loss_of(together) + together.policy.log_std.square().sum(), max_norm)
+        loss = loss_of(together) + together.policy.log_std.square().sum()
+        flat.vector.grad = clipped(flat.gradient_of(loss), max_norm)
         quick.step()
     for mine, others in zip(together.parameters(), one_by_one.parameters(), strict=True):
         torch.testing.assert_close(mine, others)
@@ -136,7 +167,7 @@ def test_parameters_are_seen_to_change():
     network = made()
     flat = FlatParameters(network.parameters())
     versions = [parameter._version for parameter in network.parameters()]
-    flat.set_gradient(loss_of(network), 1.0)
+    flat.vector.grad = flat.gradient_of(loss_of(network))
     torch.optim.SGD([flat.vector], 0.1).step()
     flat.mark_changed()
     assert all(parameter._version > before for parameter, before in zip(network.parameters(), versions, strict=True))

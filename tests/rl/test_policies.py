@@ -63,6 +63,21 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_torchs_distribut
         torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("of_entropy", [0.0, -0.7])
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_slopes_are_those_of_autograd(space, of_entropy):
+    policy, outputs = made(space)
+    actions = torch.from_numpy(policy.sample(outputs, np.random.default_rng(0)))
+    of_log_prob = torch.randn(6, generator=torch.Generator().manual_seed(0))
+    inputs = torch.from_numpy(outputs).requires_grad_()
+    loss = (of_log_prob * policy.log_prob(inputs, actions)).sum() + of_entropy * policy.entropy(inputs).sum()
+    expected = torch.autograd.grad(loss, [inputs, *policy.parameters()])
+    found = policy.slopes(torch.from_numpy(outputs), actions, of_log_prob, of_entropy)
+    for mine, others in zip(found, expected, strict=True):
+        assert not mine.requires_grad
+        torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_actions_are_members_of_the_environments_space(space):
     policy, outputs = made(space, 200)

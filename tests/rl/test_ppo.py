@@ -18,9 +18,10 @@ from looptree.rl.algorithms.ppo import (
     normalised,
     value_loss,
 )
-from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
+from looptree.rl.errors import NoGradient, UnfitEnvironment, UnknownEnvironment
 from looptree.rl.presets import PRESETS
 from tests.rl.identities import register
+from tests.rl.losses import AutogradLoss, CompareGradients
 from tests.rl.plain import assert_plain
 
 SMALL = PPOSettings(
@@ -76,21 +77,23 @@ def test_the_clipped_objective_of_known_numbers():
     ratios = torch.tensor([1.0, 1.1, 1.5, 0.5, 1.5, 0.5], dtype=torch.float64)
     advantages = torch.tensor([2.0, 2.0, 2.0, 2.0, -2.0, -2.0], dtype=torch.float64)
     expected = [2.0, 2.2, 2.4, 1.0, -3.0, -1.6]
-    assert float(clipped_objective(ratios.log(), advantages, 0.2)) == pytest.approx(sum(expected) / 6)
+    assert float(clipped_objective(ratios.log(), advantages, 0.2)[0]) == pytest.approx(sum(expected) / 6)
     unclipped = float((ratios * advantages).mean())
-    assert float(clipped_objective(ratios.log(), advantages, math.inf)) == pytest.approx(unclipped)
+    assert float(clipped_objective(ratios.log(), advantages, math.inf)[0]) == pytest.approx(unclipped)
 
 
-def test_the_gradient_of_the_clipped_objective_is_its_finite_differences():
+def test_the_slopes_of_the_clipped_objective_are_its_finite_differences():
     random = torch.Generator().manual_seed(0)
     log_ratio = (0.3 * torch.randn(200, generator=random, dtype=torch.float64)).requires_grad_()
     advantages = torch.randn(200, generator=random, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(clipped_objective(log_ratio, advantages, 0.2), log_ratio)
+    objective, slopes = clipped_objective(log_ratio, advantages, 0.2)
+    (gradient,) = torch.autograd.grad(objective, log_ratio)
+    torch.testing.assert_close(slopes, gradient)
     step = 1e-6
     for row in range(200):
         shift = torch.zeros(200, dtype=torch.float64)
         shift[row] = step
-        up, down = (clipped_objective(log_ratio.detach() + way * shift, advantages, 0.2) for way in (1, -1))
+        up, down = (clipped_objective(log_ratio.detach() + way * shift, advantages, 0.2)[0] for way in (1, -1))
         assert float(gradient[row]) == pytest.approx(float((up - down) / (2 * step)), abs=1e-7)
     ratio = log_ratio.detach().exp()
     pushed_further = ((ratio > 1.2) & (advantages > 0)) | ((ratio < 0.8) & (advantages < 0))
@@ -101,22 +104,25 @@ def test_the_gradient_of_the_clipped_objective_is_its_finite_differences():
 def test_the_value_loss_of_known_numbers():
     values = torch.tensor([1.0, 5.0, 5.0])
     targets, old = torch.tensor([3.0, 4.0, 9.0]), torch.tensor([1.0, 2.0, 4.5])
-    assert float(value_loss(values, targets, old, math.inf)) == pytest.approx((4 + 1 + 16) / 3)
+    assert float(value_loss(values, targets, old, math.inf)[0]) == pytest.approx((4 + 1 + 16) / 3)
     # 5 would have been 3 and 4.8 within 0.3 and 1 of where it was; the larger of two errors counts.
-    assert float(value_loss(values, targets, old, 1.0)) == pytest.approx((4 + 1 + 16) / 3)
-    assert float(value_loss(values, targets, old, 0.3)) == pytest.approx((4 + 1.7**2 + 4.2**2) / 3)
+    assert float(value_loss(values, targets, old, 1.0)[0]) == pytest.approx((4 + 1 + 16) / 3)
+    assert float(value_loss(values, targets, old, 0.3)[0]) == pytest.approx((4 + 1.7**2 + 4.2**2) / 3)
 
 
-def test_the_gradient_of_the_value_loss_is_its_finite_differences():
+def test_the_slopes_of_the_value_loss_are_its_finite_differences():
     random = torch.Generator().manual_seed(0)
     values, targets, old = torch.randn(3, 100, generator=random, dtype=torch.float64)
     values.requires_grad_()
     for clip_range in (0.4, math.inf):
-        (gradient,) = torch.autograd.grad(value_loss(values, targets, old, clip_range), values)
+        loss, slopes = value_loss(values, targets, old, clip_range)
+        (gradient,) = torch.autograd.grad(loss, values)
+        torch.testing.assert_close(slopes, gradient)
+        assert (slopes == 0).any() == (clip_range == 0.4)
         for row in range(100):
             shift = torch.zeros(100, dtype=torch.float64)
             shift[row] = 1e-6
-            up, down = (value_loss(values.detach() + way * shift, targets, old, clip_range) for way in (1, -1))
+            up, down = (value_loss(values.detach() + way * shift, targets, old, clip_range)[0] for way in (1, -1))
             assert float(gradient[row]) == pytest.approx(float((up - down) / 2e-6), abs=1e-7)
 
 
@@ -356,6 +362,48 @@ def test_a_copy_runs_the_same(made_anew):
     twin.run()
     assert same(parameters(learner), parameters(twin))
     assert twin.gradient_steps == learner.gradient_steps > 0
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "LooptreeOptions-v0", "LooptreePoint-v0"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"value_clip_range": 0.05, "entropy_coefficient": 0.1, "learning_rate": 0.02, "value_coefficient": 2.0},
+        {"normalise_observations": False, "hidden_sizes": (8, 8)},
+    ],
+)
+def test_each_step_goes_down_the_gradient_of_the_loss(env_id, changes):
+    register()
+    compare = CompareGradients()
+    learner = small(env_id=env_id, max_gradient_norm=math.inf, total_env_steps=240, **changes)
+    learner.update.minibatch.add_cb(compare)
+    learner.run()
+    assert compare.compared == learner.gradient_steps >= 24
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+def test_a_loss_with_a_graph_is_differentiated_by_it(env_id):
+    by_hand = small(env_id=env_id, entropy_coefficient=0.1).run(times=1)
+    by_graph = small(env_id=env_id, entropy_coefficient=0.1, cbs=[AutogradLoss()]).run(times=1)
+    assert by_graph.gradient_steps == by_hand.gradient_steps
+    for mine, others in zip(parameters(by_hand), parameters(by_graph), strict=True):
+        torch.testing.assert_close(mine, others, rtol=1e-3, atol=1e-5)
+
+
+def test_a_loss_without_a_graph_and_without_slopes_is_refused():
+    class Number(Callback):
+        def on_loss(self, _replace=True, _every=2):
+            self.learner.loss = torch.tensor(1.0)
+
+    learner = small(cbs=[Number()])
+    with pytest.raises(NoGradient) as error:
+        learner.run()
+    assert learner.gradient_steps == 1
+    assert str(error.value) == (
+        "The loss of ppo cannot be differentiated: it has no graph, and minibatch has no slopes of it. Ask the network "
+        "itself, self.learner.network(batch.observation), and work the loss out of what it says."
+    )
 
 
 def test_a_hook_is_replaced_without_a_copy_of_the_algorithm():

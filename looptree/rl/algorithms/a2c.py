@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from looptree.core.arguments import several
 from looptree.core.callback import Callback
-from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.agent import Callbacks
-from looptree.rl.algorithms.ppo import PPO, PPOSettings, check_shared, value_loss
+from looptree.rl.algorithms.ppo import PPO, PPOSettings, check_shared
 from looptree.rl.environments import Vectorization
+from looptree.rl.optimizers import Optimizer
 from looptree.rl.presets import PRESETS
 
 
@@ -83,9 +82,11 @@ class A2CSettings:
 # The objective: the policy gradient theorem, with the advantage in place of the return.
 
 
-def policy_gradient_objective(log_prob: Tensor, advantages: Tensor) -> Tensor:
-    """The mean `()` of A log p, whose gradient is that of the expected return; both are `(batch,)`."""
-    return (log_prob * advantages).mean()
+def policy_gradient_objective(log_prob: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean `()` of A log p, whose gradient is that of the expected return, and its slopes at log p; both are
+    `(batch,)`."""
+    slopes = advantages / len(advantages)
+    return log_prob.dot(slopes), slopes
 
 
 class PolicyGradient(Callback):
@@ -93,19 +94,12 @@ class PolicyGradient(Callback):
 
     if TYPE_CHECKING:  # read on the loops above
         learner: PPO
-        network: ActorCritic
-        entropy_coefficient: float
-        value_coefficient: float
 
     def on_loss(self, _replace: bool = True) -> None:
-        """Ask actor and critic again, now with a gradient."""
-        batch, policy = self.loop.batch, self.network.policy
-        outputs, values = self.network(batch.observation)
-        loss = self.value_coefficient * value_loss(values, batch.target, batch.value, math.inf)
-        loss = loss - policy_gradient_objective(policy.log_prob(outputs, batch.action), self.loop.advantages)
-        if self.entropy_coefficient:
-            loss = loss - self.entropy_coefficient * policy.entropy(outputs).mean()
-        self.learner.loss = loss
+        """Ask actor and critic again, now for a gradient."""
+        minibatch: Any = self.loop
+        minibatch.ask()
+        self.learner.loss = minibatch.loss_of(*policy_gradient_objective(minibatch.log_prob, minibatch.advantages))
 
 
 class A2C(PPO):
@@ -134,6 +128,6 @@ class A2C(PPO):
         super().__init__(env_id, settings.as_ppo(), plugged, seed=seed, name=name)
         self.settings = settings
 
-    def new_optimizer(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-        """What steps down the gradient."""
-        return torch.optim.RMSprop(parameters, learning_rate, alpha=0.99, eps=1e-5)
+    def new_optimizer(self, vector: nn.Parameter, learning_rate: float) -> Optimizer:
+        """What steps down the gradient of the parameters `(parameters,)`."""
+        return torch.optim.RMSprop([vector], learning_rate, alpha=0.99, eps=1e-5)

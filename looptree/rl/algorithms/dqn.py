@@ -7,7 +7,6 @@ parts come in the order of the paper's Methods and Algorithm 1.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,9 @@ from looptree.core.callback import Callback
 from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.ahead import Ahead
-from looptree.rl.backward import Backward, backward_of
 from looptree.rl.environments import Recipe, Vectorization, check_making
 from looptree.rl.errors import UnfitEnvironment
-from looptree.rl.flat import FlatParameters, clipped
+from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.memory import Batch, ReplayBuffer
 from looptree.rl.optimizers import Adam
@@ -181,8 +179,6 @@ class QUpdate(Update):
     next_actions: Tensor  # (batch,) what is to be done there
     next_values: Tensor  # (batch,) what that is worth
     targets: Tensor  # (batch,)
-    backward: Backward
-    activations: Sequence[Tensor] = ()  # of the network, the outputs (batch, outputs) last
     errors: Tensor  # (batch,) how far the values are from the targets
     losses: Tensor  # (batch,)
     slopes: Tensor  # (batch, outputs) how fast the loss grows with each output
@@ -190,14 +186,12 @@ class QUpdate(Update):
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
         target_network: QNetwork
-        flat: FlatParameters
         gamma: float
 
     def before_run(self) -> None:
-        """Get ready: minibatches, and the vector on which the optimizer works, with the way to its gradient."""
+        """Get ready: minibatches too."""
+        super().before_run()
         self.ahead = Ahead(self.memory, self.target_network, self.gradient_steps_per_run, self.batch_size)
-        self.flat.tie()
-        self.backward = backward_of(self.network, self.flat)
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
@@ -219,8 +213,7 @@ class QUpdate(Update):
 
     def on_loss(self) -> None:
         """Compare with what the Q-network says of the actions that were taken."""
-        self.activations = self.backward.forward(self.batch.observation)
-        outputs, actions = self.activations[-1].detach(), self.batch.action
+        outputs, actions = self.backward.forward(self.batch.observation), self.batch.action
         values = taken(outputs, actions)
         self.errors = values - self.targets
         self.losses = q_losses(values, self.targets)
@@ -230,17 +223,6 @@ class QUpdate(Update):
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
         self.slopes /= self.batch_size
-
-    def on_step(self) -> None:
-        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
-        gradient = self.backward.gradient(self.activations, self.slopes)
-        self.flat.vector.grad = clipped(gradient, self.max_gradient_norm)
-        self.optimizer.step()
-        self.flat.mark_changed()
-
-    def finally_run(self) -> None:
-        """Let go of the graph that may be behind the outputs, with which they could not be copied."""
-        self.activations = ()
 
 
 # Algorithm 1.

@@ -9,7 +9,6 @@ optimization (ICLR blog track, 2022), except that truncated episodes have a valu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.normalise import NormaliseObservations, NormaliseRewards, ObservationNormaliser
+from looptree.rl.optimizers import Adam, Optimizer
 from looptree.rl.policies import policy_for
 from looptree.rl.presets import PRESETS
 from looptree.rl.returns import gae
@@ -130,29 +130,34 @@ def check_shared(settings: Any) -> None:
 # The objective: sections 3 and 5.
 
 
-def clipped_objective(log_ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
-    """L^CLIP, equation 7: the mean `()` of min(r A, clip(r, 1 - e, 1 + e) A), which is to be raised.
+def clipped_objective(log_ratio: Tensor, advantages: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
+    """L^CLIP, equation 7: the mean `()` of min(r A, clip(r, 1 - e, 1 + e) A), which is to be raised, and its slopes
+    `(batch,)` at log r.
 
     `log_ratio` `(batch,)` is log r, the log-probability of each action less what it was when the action was
     taken; `advantages` `(batch,)`. There is no reward for moving r further than `clip_range` away from 1 in
     the direction that an advantage asks for, and no limit to moving it back.
     """
     ratio = log_ratio.exp()
-    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
-    return torch.minimum(ratio * advantages, clipped * advantages).mean()
+    gains = ratio * advantages
+    rewarded = torch.minimum(gains, ratio.clamp(1 - clip_range, 1 + clip_range) * advantages)
+    return rewarded.mean(), gains.masked_fill(gains > rewarded, 0.0) / len(gains)
 
 
-def value_loss(values: Tensor, targets: Tensor, old_values: Tensor, clip_range: float) -> Tensor:
-    """L^VF, equation 9: the mean squared error `()` of values `(batch,)`.
+def value_loss(values: Tensor, targets: Tensor, old_values: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
+    """L^VF, equation 9: the mean squared error `()` of values `(batch,)`, and its slopes `(batch,)` at them.
 
     With a finite clip range the error is that of the value as it is, or as it would be had it moved no
     further than that from the rollout's, whichever is larger.
     """
+    errors = values - targets
+    slopes = errors * (2 / len(errors))
     if math.isinf(clip_range):
-        errors = values - targets
-        return errors.dot(errors) / len(errors)
-    near = old_values + (values - old_values).clamp(-clip_range, clip_range)
-    return torch.maximum((values - targets).square(), (near - targets).square()).mean()
+        return errors.dot(errors) / len(errors), slopes
+    moved = values - old_values
+    squares = errors.square()
+    larger = torch.maximum(squares, (old_values + moved.clamp(-clip_range, clip_range) - targets).square())
+    return larger.mean(), slopes.masked_fill((larger > squares) & (moved.abs() > clip_range), 0.0)
 
 
 def approximate_kl(log_ratio: Tensor) -> Tensor:
@@ -199,10 +204,12 @@ class Minibatch(Update):
     call_on = "on_learn"
 
     advantages: Tensor  # (batch,) of the minibatch, normalised where that is asked for
-    log_ratio: Tensor  # (batch,) how much likelier its actions have become since they were taken
+    outputs: Tensor  # (batch, outputs) what the actor says
+    values: Tensor  # (batch,) what the critic says
+    log_prob: Tensor  # (batch,) of its actions, under the policy as it is
+    log_ratio: Tensor  # (batch,) how much likelier they have become since they were taken
 
     if TYPE_CHECKING:  # read on the loops above
-        flat: FlatParameters
         network: ActorCritic
         minibatches: list[Experience]
         learning_rate: float
@@ -217,8 +224,8 @@ class Minibatch(Update):
         return self.minibatches
 
     def before_run(self) -> None:
-        """Give the optimizer the learner's step size."""
-        self.flat.tie()
+        """Get ready; the optimizer gets the learner's step size."""
+        super().before_run()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
 
@@ -233,21 +240,30 @@ class Minibatch(Update):
 
     def on_loss(self) -> None:
         """Ask actor and critic again; the loss is minus the objective of equation 9."""
-        batch, policy = self.batch, self.network.policy
-        outputs, values = self.network(batch.observation)
-        log_ratio = policy.log_prob(outputs, batch.action) - batch.log_prob
-        self.log_ratio = log_ratio.detach()
-        loss = self.value_coefficient * value_loss(values, batch.target, batch.value, self.value_clip_range)
-        loss = loss - clipped_objective(log_ratio, self.advantages, self.clip_range)
-        if self.entropy_coefficient:
-            loss = loss - self.entropy_coefficient * policy.entropy(outputs).mean()
-        self.learner.loss = loss
+        self.ask()
+        self.log_ratio = self.log_prob - self.batch.log_prob
+        self.learner.loss = self.loss_of(*clipped_objective(self.log_ratio, self.advantages, self.clip_range))
 
-    def on_step(self) -> None:
-        """Go a step down the gradient, which is clipped to `max_gradient_norm`."""
-        self.flat.set_gradient(self.loss, self.max_gradient_norm)
-        self.optimizer.step()
-        self.flat.mark_changed()
+    def ask(self) -> None:
+        """Set `outputs`, `values` and `log_prob`."""
+        batch = self.batch
+        self.outputs, self.values = self.backward.forward(batch.observation)
+        with torch.no_grad():
+            self.log_prob = self.network.policy.log_prob(self.outputs, batch.action)
+
+    def loss_of(self, objective: Tensor, slopes: Tensor) -> Tensor:
+        """The loss `()`, whose slopes are noted for the step: the critic's, less the policy's `objective` `()`, which
+        has the `slopes` `(batch,)` at the log-probabilities, and less the entropy."""
+        batch, policy, outputs = self.batch, self.network.policy, self.outputs
+        of_critic, of_values = value_loss(self.values, batch.target, batch.value, self.value_clip_range)
+        of_entropy = -self.entropy_coefficient / len(outputs)
+        of_outputs, *of_policy = policy.slopes(outputs, batch.action, -slopes, of_entropy)
+        self.slopes = (of_outputs, self.value_coefficient * of_values, *of_policy)
+        loss = self.value_coefficient * of_critic - objective
+        if of_entropy:
+            with torch.no_grad():
+                loss += of_entropy * policy.entropy(outputs).sum()
+        return loss
 
 
 class Epochs(Loop):
@@ -354,7 +370,7 @@ class PPO(Learner):
         self.gae_lambda = settings.gae_lambda
         self.memory = Rollout(settings.steps_per_rollout, settings.num_envs, observations, network.policy)
         self.flat = FlatParameters(network.parameters())
-        optimizer = self.new_optimizer([self.flat.vector], settings.learning_rate)
+        optimizer = self.new_optimizer(self.flat.vector, settings.learning_rate)
         valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
         super().__init__(
             recipe,
@@ -386,9 +402,9 @@ class PPO(Learner):
             name=name,
         )
 
-    def new_optimizer(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-        """What steps down the gradient."""
-        return torch.optim.Adam(parameters, learning_rate, eps=1e-5, fused=True)
+    def new_optimizer(self, vector: nn.Parameter, learning_rate: float) -> Optimizer:
+        """What steps down the gradient of the parameters `(parameters,)`."""
+        return Adam(vector, learning_rate, epsilon=1e-5)
 
     def before_collect(self, _phase: str = "train") -> None:
         """Begin a new rollout."""

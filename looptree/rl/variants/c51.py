@@ -106,8 +106,7 @@ class C51(NetworkPart):
     def on_loss(self, _replace: bool = True) -> None:
         """Compare with the distributions that the Q-network gives the actions that were taken."""
         update: Any = self.loop
-        update.activations = update.backward.forward(update.batch.observation)
-        outputs = update.activations[-1].detach()
+        outputs = update.backward.forward(update.batch.observation)
         logits = of_actions(self.reading.logits(outputs), update.batch.action)
         update.losses = cross_entropies(logits, update.targets)
         update.errors = (update.losses - entropies(update.targets)).clamp_(min=0.0)

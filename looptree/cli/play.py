@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 from gymnasium.vector import VectorEnv
 
+from looptree.cli.drawing import without_screen
 from looptree.cli.kept import kept_learner
 from looptree.cli.options import parsed
 from looptree.cli.usage import UsageError
@@ -84,8 +84,7 @@ def _film(learner: Learner, file: Path) -> contextlib.AbstractContextManager[Any
         video = importlib.import_module("looptree.cli.video")
     except ModuleNotFoundError as error:
         raise UsageError(f"--video needs the package {error.name!r}: pip install 'looptree[video]'") from error
-    for driver in ("SDL_VIDEODRIVER", "SDL_AUDIODRIVER"):
-        os.environ.setdefault(driver, "dummy")  # pygame, which draws, then looks for no screen and no sound
+    without_screen()
     film: contextlib.AbstractContextManager[Any] = video.Film(file, metadata.get("render_fps", 30))
     return film
 

@@ -10,6 +10,9 @@ from typing import Any
 import gymnasium
 import imageio_ffmpeg
 import numpy as np
+from gymnasium.error import Error
+
+from looptree.cli.usage import UsageError
 
 # Each picture gets the 256 colours that fit it, so that none has to wait in memory for the last one.
 _PALETTES = ["-vf", "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"]
@@ -52,6 +55,7 @@ class Film:
                 str(self._beside),
                 (width, height),
                 fps=self.frames_per_s,
+                ffmpeg_log_level="error",
                 **(form if self.path.suffix == ".gif" else {"macro_block_size": 2}),
             )
             self._writer.send(None)
@@ -72,7 +76,7 @@ class _Filmed(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         began = super().reset(seed=seed, options=options)
-        self._first = self.render()
+        self._first = self._picture()
         return began
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -80,5 +84,11 @@ class _Filmed(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._film.add(self._first)
             self._first = None
         stepped = super().step(action)
-        self._film.add(self.render())
+        self._film.add(self._picture())
         return stepped
+
+    def _picture(self) -> Any:
+        try:
+            return self.render()
+        except (Error, ImportError) as error:  # a package that draws is not installed
+            raise UsageError(f"--video {self._film.path} cannot be drawn here: {error}") from error

@@ -17,8 +17,10 @@ from looptree.cli.main import main
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def looptree(*words):
-    plain = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "TERM": "dumb"}
+def looptree(*words, first_on_path="", **variables):
+    """The command where there is no screen; a module of the folder that is first on the path hides the real one."""
+    path = os.pathsep.join([str(first_on_path), str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    plain = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TERM": "dumb"} | variables
     plain |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = [sys.executable, "-m", "looptree.cli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=plain)
@@ -149,3 +151,45 @@ def test_a_missing_package_for_films_is_named(run, capsys, monkeypatch):
     assert refused([run, "--video", run / "film.mp4"], capsys) == (
         "--video needs the package 'imageio_ffmpeg': pip install 'looptree[video]'"
     )
+
+
+def test_without_the_package_that_draws_there_is_a_sentence_and_no_film(trained, tmp_path):
+    (tmp_path / "pygame.py").write_text("raise ImportError('hidden')")
+    done = looptree("play", trained, "--video", tmp_path / "film.gif", first_on_path=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "film.gif cannot be drawn here: pygame is not installed, run `pip install " in done.stderr
+    assert not list(tmp_path.glob("*film*"))
+
+
+@pytest.fixture(scope="module")
+def trained_in_mujoco(tmp_path_factory):
+    pytest.importorskip("mujoco")
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    words = ["--steps", 100, "--hidden-sizes", 8, "--steps-per-rollout", 50, "--epochs", 1, "--num-envs", 1]
+    done = looptree("train", "ppo", "InvertedPendulum-v5", *words, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_mujoco_is_filmed_without_a_screen(trained_in_mujoco, tmp_path, suffix):
+    file = tmp_path / f"film{suffix}"
+    done = looptree("play", trained_in_mujoco, "--episodes", 1, "--video", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(file))
+    assert frames == sum(returns_of(done.stdout)) + 2  # the beginning, and the step that loses
+    pictures = imageio_ffmpeg.read_frames(str(file))
+    assert next(pictures)["size"] == (480, 480)
+    assert np.frombuffer(next(pictures), np.uint8).std() > 10  # something is to be seen
+
+
+def test_mujoco_that_cannot_draw_says_what_to_install(trained_in_mujoco, tmp_path):
+    (tmp_path / "OpenGL.py").write_text("raise ImportError('hidden')")
+    words = ["play", trained_in_mujoco, "--video", tmp_path / "film.mp4"]
+    done = looptree(*words, first_on_path=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "looptree: MuJoCo cannot draw here, neither with egl nor with osmesa; apt-get install lib" in done.stderr
+    done = looptree(*words, MUJOCO_GL="glfw")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "looptree: MuJoCo cannot draw here with MUJOCO_GL=glfw; leaving that out, or apt-get " in done.stderr
+    assert not list(tmp_path.glob("*film*"))

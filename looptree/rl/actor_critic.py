@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from looptree.rl.backward import Backward
+from looptree.rl.backward import Backward, ByAutograd
 from looptree.rl.dense import LayerArrays
+from looptree.rl.encoders import Encoder, Numbers
 from looptree.rl.flat import FlatParameters
 from looptree.rl.networks import Network
 from looptree.rl.normalise import ObservationNormaliser
+from looptree.rl.packed import as_bytes
 from looptree.rl.policies import Policy
 from looptree.rl.twins import twins, twins_gradient
 
@@ -24,8 +26,8 @@ _SMALL = 2**17  # multiplications in one product of matrices; OpenBLAS starts th
 
 
 class ActorCritic(Network):
-    """Two networks of the same shape that share nothing, tanh between their layers: the actor says what the
-    policy needs, the critic how much an observation is worth.
+    """Two networks of the same shape, tanh between their layers: the actor says what the policy needs, the critic how
+    much an observation is worth. They share nothing but the encoder, which makes features of an observation.
 
     The hidden layers of the two are kept as one tensor, `(2, inputs, units)`, so that one operation does for
     both. Initial weights are orthogonal, of gain sqrt(2) in hidden layers, 0.01 for the actor's outputs and
@@ -35,17 +37,18 @@ class ActorCritic(Network):
 
     def __init__(
         self,
-        input_size: int,
+        encoder: Encoder,
         hidden_sizes: Sequence[int],
         policy: Policy,
         generator: torch.Generator,
         normaliser: ObservationNormaliser | None = None,
     ) -> None:
-        """`normaliser`, where there is one, is what both ask of an observation before anything else."""
+        """`normaliser`, where there is one, is what is asked of an observation before anything else."""
         super().__init__()
         self.policy = policy
+        self.encoder = encoder
         self.normaliser = normaliser
-        sizes = (input_size, *hidden_sizes)
+        sizes = (encoder.size, *hidden_sizes)
         self.hidden: list[tuple[nn.Parameter, nn.Parameter]] = []  # the layers' weights and biases
         for layer, (inputs, units) in enumerate(itertools.pairwise(sizes)):
             both = [_orthogonal(inputs, units, math.sqrt(2), generator) for _ in range(2)]
@@ -53,6 +56,7 @@ class ActorCritic(Network):
             self.register_parameter(f"weight_{layer}", weight)
             self.register_parameter(f"bias_{layer}", bias)
             self.hidden.append((weight, bias))
+        self._reads_numbers = isinstance(encoder, Numbers)
         self._largest_product = max(
             inputs * units for inputs, units in itertools.pairwise((*sizes, policy.output_size))
         )
@@ -63,8 +67,8 @@ class ActorCritic(Network):
         self._arrays = LayerArrays()
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """The policy's outputs `(batch, outputs)` and the values `(batch,)` of observations `(batch,
-        inputs)`."""
+        """The policy's outputs `(batch, outputs)` and the values `(batch,)` of observations `(batch, *observation
+        shape)`."""
         return self.conclude(self.activations(observation)[-1])
 
     def activations(self, observation: Tensor) -> list[Tensor]:
@@ -82,13 +86,15 @@ class ActorCritic(Network):
     def backward(self, flat: FlatParameters) -> Backward:
         """The quickest way to the gradient of a loss. It asks for slopes at the policy's outputs, at the values, and
         at each parameter that is the policy's own."""
+        if list(self.encoder.parameters()):
+            return ByAutograd(self, flat, self.policy.parameters())
         return _ByHand(self, flat)
 
     def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The policy's outputs `(envs, outputs)` alone, for acting."""
-        if len(observation) * self._largest_product > _SMALL:
+        if not self._reads_numbers or len(observation) * self._largest_product > _SMALL:
             with torch.inference_mode():
-                features = self._read(torch.tensor(observation))
+                features = self._read(torch.tensor(as_bytes(observation)))
                 for weight, bias in self.hidden:
                     features = torch.tanh(torch.addmm(bias[0], features, weight[0]))
                 return torch.addmm(self.actor_bias, features, self.actor_weight).numpy()
@@ -96,6 +102,7 @@ class ActorCritic(Network):
         array = observation.astype(np.float32)
         if self.normaliser is not None:
             array = self.normaliser.normalise(array)
+        array = array.reshape(len(array), self.encoder.size)
         *hidden, (last_weights, last_biases) = self._arrays.of([*self.hidden, (self.actor_weight, self.actor_bias)])
         for weights, biases in hidden:
             array = array @ weights[0]
@@ -106,12 +113,11 @@ class ActorCritic(Network):
         return outputs
 
     def _read(self, observation: Tensor) -> Tensor:
-        observation = observation.float()
-        return observation if self.normaliser is None else self.normaliser(observation)
+        return self.encoder.forward(observation if self.normaliser is None else self.normaliser(observation.float()))
 
 
 class _ByHand:
-    """The gradient without autograd, which takes longer than all the arithmetic does."""
+    """The gradient where the encoder learns nothing: without autograd, which takes longer than all the arithmetic does."""
 
     def __init__(self, network: ActorCritic, flat: FlatParameters) -> None:
         self.network = network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -49,18 +49,20 @@ class ByAutograd:
 
 
 class ByHand:
-    """For linear layers with ReLU between them: autograd takes as long for a network of this kind as all the
-    arithmetic does."""
+    """For networks in which nothing but linear layers with ReLU between them learns: autograd takes as long for one of
+    this kind as all the arithmetic does."""
 
-    def __init__(self, layers: Layers, flat: FlatParameters) -> None:
-        """`layers` are made of the parameters."""
+    def __init__(self, read: Callable[[Tensor], Tensor], layers: Layers, flat: FlatParameters) -> None:
+        """`read` makes of observations the features `(batch, inputs)` of the first layer; `layers` are made of the
+        parameters."""
+        self.read = read
         self.layers = [(weight.detach(), bias.detach()) for weight, bias in layers]
         self.gradients = [(flat.gradients[weight], flat.gradients[bias]) for weight, bias in layers]
         self.vector = flat.gradient
 
     def forward(self, observation: Tensor) -> Tensor:
         """The outputs `(batch, outputs)`; what went into each layer is kept."""
-        self.activations = dense(self.layers, observation)
+        self.activations = dense(self.layers, self.read(observation))
         return self.activations[-1]
 
     def gradient(self, slopes: Tensor) -> Tensor:

@@ -15,10 +15,9 @@ Layers = Sequence[tuple[Tensor, Tensor]]  # of each the weight (outputs, inputs)
 _threshold_backward = torch.ops.aten.threshold_backward
 
 
-def dense(layers: Layers, observation: Tensor) -> list[Tensor]:
-    """What goes into each layer, and the outputs `(batch, outputs)` of the last one, for observations `(batch,
-    inputs)`."""
-    activations = [observation.float()]
+def dense(layers: Layers, features: Tensor) -> list[Tensor]:
+    """What goes into each layer, and the outputs `(batch, outputs)` of the last one, for features `(batch, inputs)`."""
+    activations = [features]
     *hidden, (weight, bias) = layers
     for hidden_weight, hidden_bias in hidden:
         activations.append(torch.addmm(hidden_bias, activations[-1], hidden_weight.t()).relu_())
@@ -57,8 +56,8 @@ class DenseRow:
         self._arrays = LayerArrays()
 
     def __call__(self, layers: Layers, observation: NDArray[Any]) -> NDArray[np.float32]:
-        """The outputs `(1, outputs)` for an observation `(1, inputs)`."""
-        features = observation[0].astype(np.float32, copy=False)
+        """The outputs `(1, outputs)` for an observation `(1, *shape)`, whose numbers are the inputs."""
+        features = observation.reshape(-1).astype(np.float32, copy=False)
         *hidden, (weight, bias) = self._arrays.of(layers)
         for hidden_weight, hidden_bias in hidden:
             features = np.vecdot(hidden_weight, features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class Learner(Loop):
     best_return: float  # mean return of the best evaluation, minus infinity before the first
     best_env_steps: int  # made when the best evaluation was
     best_state: dict[str, NDArray[Any]]  # the parameters of the best evaluation, none before the first
+    # turns the agent's actions into those that the environments take; None where they are the same
+    to_environment: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     source: Source
     update: Any  # an Update, or a loop that holds one
@@ -159,7 +161,9 @@ class Learner(Loop):
     ) -> EpisodeSource:
         """A source that plays that many episodes of the learner's environment greedily, as `network` says; where
         `environments` are given, an episode in each of those."""
-        return EpisodeSource(environments or self.recipe, episodes, Agent(network), seed=seed)
+        return EpisodeSource(
+            environments or self.recipe, episodes, Agent(network), to_environment=self.to_environment, seed=seed
+        )
 
     def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
         """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.

@@ -13,6 +13,7 @@ from torch import Tensor
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.errors import EmptyMemory
 from looptree.rl.observations import Observations, StackedObservations, WholeObservations
+from looptree.rl.packed import as_bytes, kept_type
 from looptree.rl.seeding import numpy_generator
 from looptree.rl.state import generator_from, generator_state
 from looptree.rl.transition import Transition
@@ -52,14 +53,16 @@ class ReplayBuffer:
         """`capacity` is in transitions; the spaces are those of a single environment. With `stacked_frames`,
         observations are stacks of frames along their first axis, and each frame is kept once.
 
-        Raises `BadSetting` where the capacity is below 1.
+        Raises `BadSetting` where the capacity is below 1, and `UnfitEnvironment` where members of the spaces are no
+        arrays of numbers.
         """
         if capacity < 1:
             raise BadSetting(f"A replay buffer of capacity {capacity} holds nothing; 1 or more would fit.")
         self.capacity = capacity
         self.added = 0  # transitions in the buffer's life
         self.generator = numpy_generator(seed)
-        action, action_dtype = _layout(action_space)
+        discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        action, action_dtype = ((), torch.int64) if discrete else _layout(action_space)
         self._set(
             {
                 "action": torch.zeros((capacity, *action), dtype=action_dtype),
@@ -106,12 +109,12 @@ class ReplayBuffer:
         rows = np.arange(start, start + count)
         if start + count > self.capacity:
             rows %= self.capacity
-        slots = self._place(envs, rows, transition.observation)
+        slots = self._place(envs, rows, as_bytes(transition.observation))
         self._arrays["action"][rows] = transition.action
         self._arrays["reward"][rows] = transition.reward
         self._arrays["terminated"][rows] = transition.terminated
         self._next_slots[rows] = slots
-        self.observations.write_next(slots, transition.next_observation, rows)
+        self.observations.write_next(slots, as_bytes(transition.next_observation), rows)
         self._latest_rows[envs] = rows
         ended = transition.terminated | transition.truncated
         if ended.any():
@@ -261,9 +264,6 @@ class ReplayBuffer:
 
 
 def _layout(space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], torch.dtype]:
-    """The shape and type in which the members of a space are stored."""
-    if space.shape is None or space.dtype is None:
-        raise BadSetting(f"A replay buffer cannot store members of {space}; Box or Discrete would fit.")
-    if np.issubdtype(space.dtype, np.floating):
-        return space.shape, torch.float32
-    return space.shape, torch.from_numpy(np.zeros(0, space.dtype)).dtype
+    """The shape and type in which the members of a space are stored; packed ones as bytes."""
+    row = as_bytes(np.zeros(1, kept_type(space)))
+    return row.shape[1:], torch.from_numpy(row).dtype

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from looptree.core.callback import Callback
+from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.returns import discounted_sums
 from looptree.rl.rollout import Rollout
 
@@ -51,6 +53,18 @@ class ObservationNormaliser(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.variance.copy_(torch.from_numpy(variance))
         self.count += len(observation)
+
+
+def normaliser_for(space: gymnasium.Space[Any]) -> ObservationNormaliser:
+    """The normaliser of a single environment's observations.
+
+    Raises `UnfitEnvironment` where they are no numbers of floating point.
+    """
+    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise UnfitEnvironment(
+            f"normalise_observations=True: there is nothing to normalise in {space}; a Box of floating point would fit."
+        )
+    return ObservationNormaliser(space.shape)
 
 
 def merged_moments(

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.fits import fitting_actions
 
 _LOG_2_PI = math.log(2 * math.pi)
 
@@ -73,7 +73,8 @@ class Categorical(Policy):
     def __init__(self, space: spaces.Discrete) -> None:
         super().__init__()
         self.output_size = int(space.n)
-        self.start = int(space.start)
+        self.start = space.start
+        self.dtype = space.dtype
 
     def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.int64]:
         """The highest of the logits with Gumbel noise on them: distributed as their softmax says."""
@@ -106,7 +107,8 @@ class Categorical(Policy):
 
     def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
         """The actions, counted from where the space starts."""
-        return actions + self.start if self.start else actions
+        members: NDArray[Any] = np.add(actions, self.start, dtype=self.dtype, casting="unsafe")
+        return members
 
 
 class MultiCategorical(Policy):
@@ -215,18 +217,12 @@ class DiagonalGaussian(Policy):
         return scaled
 
 
-def policy_for(algorithm: str, space: gymnasium.Space[Any], initial_log_std: float = 0.0) -> Policy:
-    """The policy of an algorithm for a single environment's actions.
+def policy_for(learner: str, space: gymnasium.Space[Any], initial_log_std: float = 0.0) -> Policy:
+    """The policy for a single environment's actions.
 
-    Raises `UnfitEnvironment` where there is none.
+    Raises `UnfitEnvironment`, naming the learner, where there is none.
     """
-    if isinstance(space, spaces.Discrete):
-        return Categorical(space)
-    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
-        return MultiCategorical(space)
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return DiagonalGaussian(space, initial_log_std)
-    raise UnfitEnvironment(
-        f"{algorithm} cannot act in {space}; actions in Discrete, MultiDiscrete, MultiBinary or a Box of floating "
-        f"point would fit."
-    )
+    fitting = fitting_actions(learner, "ppo", space)
+    if isinstance(fitting, spaces.Box):
+        return DiagonalGaussian(fitting, initial_log_std)
+    return Categorical(fitting) if isinstance(fitting, spaces.Discrete) else MultiCategorical(fitting)

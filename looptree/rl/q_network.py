@@ -17,8 +17,10 @@ from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 from looptree.rl.backward import Backward, ByHand
 from looptree.rl.dense import DenseRow, dense
+from looptree.rl.encoders import Encoder, Numbers
 from looptree.rl.flat import FlatParameters
 from looptree.rl.networks import Network, uniform_linear
+from looptree.rl.packed import as_bytes
 from looptree.rl.seeding import torch_generator
 
 MakeLinear = Callable[[int, int, torch.Generator], nn.Module]
@@ -27,12 +29,14 @@ MakeLinear = Callable[[int, int, torch.Generator], nn.Module]
 class QNetwork(Network):
     """From observations to one value for each action.
 
-    Every layer of the trunk is followed by a ReLU; the head turns what comes out of it into outputs, which the reading
-    reads as values. For most networks the outputs are the values themselves.
+    The encoder makes features of an observation. Every layer of the trunk is followed by a ReLU; the head turns what
+    comes out of it into outputs, which the reading reads as values. For most networks the outputs are the values
+    themselves.
     """
 
     def __init__(
         self,
+        encoder: Encoder,
         trunk: Iterable[nn.Module],
         head: nn.Module,
         reading: Reading,
@@ -42,17 +46,20 @@ class QNetwork(Network):
         """`replaced_by` says by place which callback a part is from, for those that are not DQN's own."""
         super().__init__()
         self.replaced_by = replaced_by
+        self.encoder = encoder
         self.trunk = nn.ModuleList(trunk)
         self.head = head
         self.reading = reading
         self.output_size = num_actions
         layers = [*self.trunk, *(head.linears if isinstance(head, ValueHead) else [head])]
-        self._linears = layers if all(type(layer) is nn.Linear for layer in layers) else []
+        learns_nothing_else = not list(encoder.parameters())
+        self._linears = layers if learns_nothing_else and all(type(layer) is nn.Linear for layer in layers) else []
+        self._by_row = bool(self._linears) and isinstance(encoder, Numbers)
         self._row = DenseRow()
 
     def forward(self, observation: Tensor) -> Tensor:
         """The outputs `(batch, actions * outputs of each)` for observations `(batch, *observation shape)`."""
-        features = observation.float()
+        features = self.encoder(observation)
         for layer in self.trunk:
             features = torch.relu(layer(features))
         outputs: Tensor = self.head(features)
@@ -60,18 +67,21 @@ class QNetwork(Network):
 
     @property
     def dense_layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of each layer where all are linear with ReLU between them; else none."""
+        """Weight and bias of each layer after the encoder, where these are all that is learnt, and linear with ReLU
+        between them; else none."""
         return [(layer.weight, layer.bias) for layer in self._linears]
 
     def ask(self, observation: Tensor) -> Tensor:
         """What `forward` gives, without autograd."""
         with torch.no_grad():
-            outputs: Tensor = dense(self.dense_layers, observation)[-1] if self._linears else self(observation)
-        return outputs
+            if not self._linears:
+                outputs: Tensor = self(observation)
+                return outputs
+            return dense(self.dense_layers, self.encoder(observation))[-1]
 
     def backward(self, flat: FlatParameters) -> Backward:
-        """The quickest way to the gradient of a loss: by hand where all layers are linear with ReLU between them."""
-        return ByHand(self.dense_layers, flat) if self._linears else super().backward(flat)
+        """The quickest way to the gradient of a loss: by hand where there are `dense_layers`."""
+        return ByHand(self.encoder.forward, self.dense_layers, flat) if self._linears else super().backward(flat)
 
     def values(self, outputs: Tensor) -> Tensor:
         """The values `(batch, actions)` that outputs `(batch, actions * outputs of each)` say."""
@@ -79,11 +89,11 @@ class QNetwork(Network):
 
     def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The values `(envs, actions)` of observations `(envs, *observation shape)`, without autograd."""
-        if self._linears and len(observation) == 1:
+        if self._by_row and len(observation) == 1:
             outputs = torch.from_numpy(self._row(self.dense_layers, observation))
         else:
             # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
-            outputs = self.ask(torch.tensor(observation))
+            outputs = self.ask(torch.tensor(as_bytes(observation)))
         values: NDArray[np.float32] = self.values(outputs).numpy()
         return values
 
@@ -154,13 +164,13 @@ class QDesign:
         replaced_by = self.replaced_by | {place: name}
         return dataclasses.replace(self, replaced_by=replaced_by, **{place: part})
 
-    def network(self, input_size: int, hidden_sizes: Sequence[int], num_actions: int) -> QNetwork:
-        """The network, with initial weights drawn from the seed."""
+    def network(self, encoder: Encoder, hidden_sizes: Sequence[int], num_actions: int) -> QNetwork:
+        """The network, with initial weights after the encoder's drawn from the seed."""
         generator = torch_generator(self.seed)
-        trunk = linears([input_size, *hidden_sizes[:-1]], self.linear, generator)
-        sizes = [input_size, *hidden_sizes][-2:] if hidden_sizes else [input_size]
-        head = self.head(sizes, num_actions, self.reading.outputs_per_action, self.linear, generator)
-        return QNetwork(trunk, head, self.reading, num_actions, self.replaced_by)
+        sizes = [encoder.size, *hidden_sizes]
+        trunk = linears(sizes[:-1], self.linear, generator)
+        head = self.head(sizes[-2:], num_actions, self.reading.outputs_per_action, self.linear, generator)
+        return QNetwork(encoder, trunk, head, self.reading, num_actions, self.replaced_by)
 
 
 class NetworkPart(Callback):

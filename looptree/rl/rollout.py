@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from looptree.core.errors import BadSetting
+from looptree.rl.packed import as_bytes, kept_type
 from looptree.rl.policies import Policy
 from looptree.rl.transition import Transition
 
@@ -39,22 +39,18 @@ class Rollout:
     def __init__(self, capacity: int, num_envs: int, observation_space: gymnasium.Space[Any], policy: Policy) -> None:
         """`observation_space` is that of a single environment.
 
-        Raises `BadSetting` where it has no one type of numbers.
+        Raises `UnfitEnvironment` where observations are no arrays of numbers.
         """
-        if observation_space.shape is None or observation_space.dtype is None:
-            raise BadSetting(f"A rollout cannot store members of {observation_space}; Box or Discrete would fit.")
-        floating = np.issubdtype(observation_space.dtype, np.floating)
-        dtype = np.dtype(np.float32) if floating else observation_space.dtype
         self.num_envs = num_envs
         self.steps = 0  # that hold something
-        self._observation = np.zeros((capacity + 1, num_envs, *observation_space.shape), dtype)
+        self._observation = np.zeros((capacity + 1, num_envs), kept_type(observation_space))
         self._action = torch.zeros((capacity, num_envs, *policy.action_shape), dtype=policy.action_dtype).numpy()
         self._reward = np.zeros((capacity, num_envs), np.float32)
         self._terminated = np.zeros((capacity, num_envs), np.bool_)
         self._truncated = np.zeros((capacity, num_envs), np.bool_)
         self._real = np.zeros((capacity, num_envs), np.bool_)
         self._following: NDArray[Any] = self._observation[0]  # what came after the last step
-        self._last: list[NDArray[Any]] = []  # observations of truncated episodes
+        self._last: list[Any] = []  # observations of truncated episodes
         self._last_at: list[tuple[int, int]] = []  # the step and the environment in which each of those ended
 
     def clear(self) -> None:
@@ -110,13 +106,13 @@ class Rollout:
         return self._real[: self.steps]
 
     def seen(self) -> Tensor:
-        """All observations of which `values` wants to know the value, `(rows, *observation shape)`: those acted
-        on, what came after the last, and the last ones of truncated episodes."""
+        """All observations of which `values` wants to know the value, `(rows, *observation shape)`, packed ones as
+        bytes: those acted on, what came after the last, and the last ones of truncated episodes."""
         self._observation[self.steps] = self._following
         rows = self._observation[: self.steps + 1].reshape(-1, *self._observation.shape[2:])
         if self._last:
             rows = np.concatenate([rows, np.stack(self._last).astype(rows.dtype)])
-        return torch.from_numpy(rows)
+        return torch.from_numpy(as_bytes(rows))
 
     def values(self, of_seen: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """From the values `(rows,)` of all that was `seen`: those of the observations acted on, and those of

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Recipe, autoreset_mode
-from looptree.rl.errors import EnvironmentStateError, UnfitEnvironment
+from looptree.rl.errors import EnvironmentStateError
+from looptree.rl.packed import check_observations, entries, fill, kept_type
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
 
@@ -160,17 +162,18 @@ class GymSource(Source):
         `to_environment` turns the agent's actions `(envs, *action shape)`, which a `Transition` keeps,
         into those that the environments take; None where they are the same.
 
-        Raises what `Recipe.make` does, and `UnfitEnvironment` where observations are no arrays, or where the
+        Observations that are a Dict or a Tuple are packed: `observation["image"]` is their entry `(envs, *entry
+        shape)`, and that of a Tuple is `observation["0"]`.
+
+        Raises what `Recipe.make` does, and `UnfitEnvironment` where observations are no arrays of numbers, or where the
         environments do not reset themselves.
         """
         recipe = Recipe(environments) if isinstance(environments, str) else environments
         self._made_from = (recipe, num_envs) if isinstance(recipe, Recipe) else None
         environments = recipe.make(num_envs) if isinstance(recipe, Recipe) else recipe
-        if environments.single_observation_space.dtype is None:
-            raise UnfitEnvironment(
-                f"{environments} is observed as {environments.single_observation_space}, a source needs arrays; "
-                f"wrap each environment in gymnasium.wrappers.FlattenObservation."
-            )
+        self._space = environments.single_observation_space
+        check_observations(type(self).__name__, self._space)
+        self._packed = kept_type(self._space) if entries(self._space) is not None else None
         self.environments = environments
         self.to_environment = to_environment
         self.autoreset_mode = autoreset_mode(environments)
@@ -192,7 +195,7 @@ class GymSource(Source):
         one_each = isinstance(self.environments.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         seeds: Any = environment_seeds(seed, self.num_envs) if one_each else integer_seed(seed)
         observation, _ = self.environments.reset(seed=seeds)
-        self.observation = np.array(observation)
+        self.observation = self._copied(observation)
         self.begun = True
         self._resetting[:] = False
         self._returns[:] = 0.0
@@ -202,17 +205,25 @@ class GymSource(Source):
         """Step the environments with `action`, and set `transition` and `observation`."""
         action = self.action if self.to_environment is None else self.to_environment(self.action)
         following, reward, terminated, truncated, infos = self.environments.step(action)
-        following = np.array(following)  # some environments write the next one into the same array
+        following = np.array(following) if self._packed is None else self._copied(following)
         real = ~self._resetting
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             self._resetting = terminated | truncated
             next_observation = following
         else:
-            next_observation = with_final_observations(following, infos)
+            next_observation = with_final_observations(following, infos, self._space)
         self.transition = Transition(
             self.observation, self.action, reward, terminated, truncated, next_observation, real
         )
         self.observation = following
+
+    def _copied(self, observation: Any) -> NDArray[Any]:
+        """Observations as one array of their own: some environments write the next ones into the same memory."""
+        if self._packed is None:
+            return np.array(observation)
+        rows = np.zeros(self.num_envs, self._packed)
+        fill(rows, self._space, observation)
+        return rows
 
     def close(self) -> None:
         """Close the environments, with the processes that they may run in."""
@@ -301,12 +312,14 @@ class EpisodeSource(GymSource):
         self.begun = False
 
 
-def with_final_observations(observation: NDArray[Any], infos: dict[str, Any]) -> NDArray[Any]:
-    """Observations `(envs, *observation shape)` in which those of environments that have just reset
-    themselves are replaced by the last ones of the episodes that ended."""
+def with_final_observations(
+    observation: NDArray[Any], infos: dict[str, Any], space: gymnasium.Space[Any]
+) -> NDArray[Any]:
+    """Observations `(envs, *observation shape)` in which those of environments that have just reset themselves are
+    replaced by the last ones of the episodes that ended; `space` is that of a single environment's."""
     if "final_obs" not in infos:
         return observation
     true = observation.copy()
     for env in np.flatnonzero(infos["_final_obs"]):
-        true[env] = infos["final_obs"][env]
+        fill(true[env : env + 1], space, infos["final_obs"][env])
     return true

@@ -12,10 +12,10 @@ TwinLayers = Sequence[tuple[Tensor, Tensor]]  # of each the weights (2, inputs, 
 _tanh_backward = torch.ops.aten.tanh_backward
 
 
-def twins(layers: TwinLayers, observation: Tensor) -> list[Tensor]:
-    """What goes into each layer, and what comes out of the last, all `(2, batch, units)`, for observations `(batch,
+def twins(layers: TwinLayers, features: Tensor) -> list[Tensor]:
+    """What goes into each layer, and what comes out of the last, all `(2, batch, units)`, for features `(batch,
     inputs)`."""
-    activations = [observation.expand(2, -1, -1)]
+    activations = [features.expand(2, -1, -1)]
     for weight, bias in layers:
         activations.append(torch.baddbmm(bias, activations[-1], weight).tanh_())
     return activations

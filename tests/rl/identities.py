@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -98,6 +100,57 @@ class ShownPoint(Shown):
         return float(1 - 2 * np.abs((action - middle) / half - self.target).mean())
 
 
+def picture(number: int) -> np.ndarray:
+    """One of four images: a different quarter of each is white."""
+    image = np.zeros((36, 36, 1), np.uint8)
+    row, column = 18 * (number // 2), 18 * (number % 2)
+    image[row : row + 18, column : column + 18] = 255
+    return image
+
+
+def in_entries(number: int) -> dict:
+    """A number of which no entry alone says all."""
+    return {"left": picture(number % 2), "inner": {"top": (0, np.int64(number // 2)), "nothing": np.zeros(3)}}
+
+
+IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+SEEN = {  # kinds of observations, and how a number from 0 to 3 looks in each
+    "Number": (spaces.Discrete(4, start=-2), lambda number: np.int64(number - 2)),
+    "Choices": (
+        spaces.MultiDiscrete([[2, 2]], start=[[5, 0]]),
+        lambda number: np.array([[5 + number // 2, number % 2]]),
+    ),
+    "Digits": (spaces.MultiBinary([1, 2]), lambda number: np.array([[number // 2, number % 2]], np.int8)),
+    "Grid": (spaces.Box(0, 1, (2, 2), np.float64), lambda number: np.eye(4)[number].reshape(2, 2)),
+    "Image": (IMAGE, picture),
+    "Entries": (
+        spaces.Dict(
+            left=IMAGE,
+            inner=spaces.Dict(
+                top=spaces.Tuple([spaces.Discrete(1), spaces.Discrete(2)]),
+                nothing=spaces.Box(-np.inf, np.inf, (3,), np.float64),
+            ),
+        ),
+        in_entries,
+    ),
+}
+
+
+class Seen(Shown):
+    """A number from 0 to 3, shown in one kind of observations, is to be named."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(spaces.Discrete(4))
+        self.observation_space, self.look = SEEN[kind]
+
+    def show(self):
+        self.target = int(self.np_random.integers(4))
+        return self.look(self.target)
+
+    def reward(self, action):
+        return float(action == self.target)
+
+
 class Endless(gymnasium.Env):
     """Goes round four places; every step is worth 1. Nothing but a limit on its time ends it."""
 
@@ -122,6 +175,8 @@ def register() -> None:
         "LooptreePoint-v0": (ShownPoint, None),
         "LooptreeEndless-v0": (Endless, 8),
     }
+    for kind in SEEN:
+        limits[f"LooptreeSeen{kind}-v0"] = (functools.partial(Seen, kind), None)
     for name, (maker, limit) in limits.items():
         if name not in gymnasium.registry:
             gymnasium.register(name, maker, max_episode_steps=limit)

@@ -9,7 +9,6 @@ from looptree.core.errors import BadSetting
 from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.a2c import A2C, A2CSettings, PolicyGradient, policy_gradient_objective
 from looptree.rl.algorithms.ppo import PPO, clipped_objective
-from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.presets import PRESETS
 from tests.rl.identities import register
 from tests.rl.losses import CompareGradients
@@ -138,12 +137,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been():
     assert not same(parameters(through), parameters(small(seed=1).run()))
 
 
-def test_settings_and_environments_that_cannot_be():
+def test_settings_that_cannot_be():
     with pytest.raises(BadSetting) as error:
         A2CSettings(steps_per_rollout=0)
     assert str(error.value) == "A2CSettings(steps_per_rollout=0): a whole number of 1 or more would fit."
-    with pytest.raises(UnfitEnvironment):
-        A2C("FrozenLake-v1")
 
 
 def test_the_registry():

@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.backward import ByAutograd
+from looptree.rl.encoders import Numbers
 from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.normalise import ObservationNormaliser
 from looptree.rl.policies import policy_for
@@ -17,7 +18,7 @@ from looptree.rl.state import load_module_state, module_state
 
 def made(seed=0, hidden_sizes=(16, 8), actions=None, normaliser=None):
     policy = policy_for("PPO", actions or spaces.Discrete(3))
-    return ActorCritic(5, hidden_sizes, policy, torch_generator(stream(seed, "network")), normaliser)
+    return ActorCritic(Numbers([5]), hidden_sizes, policy, torch_generator(stream(seed, "network")), normaliser)
 
 
 def observations(rows=7, seed=0):

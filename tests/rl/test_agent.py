@@ -6,6 +6,7 @@ import pytest
 
 from looptree import BindingError, Loop
 from looptree.rl.agent import Agent, EpsilonGreedy, RandomAgent
+from looptree.rl.encoders import Numbers
 from looptree.rl.networks import Network
 from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
@@ -103,7 +104,7 @@ def test_exploration_needs_a_train_phase():
 
 
 def test_the_network_is_the_very_one_that_was_given():
-    network = QDesign(stream(0)).network(4, (8,), 2)
+    network = QDesign(stream(0)).network(Numbers([4]), (8,), 2)
     agent = Agent(network)
     source = GymSource("CartPole-v1", 3, agent, times=2).run()
     assert source.agent is agent

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from looptree.rl.ahead import Ahead
+from looptree.rl.encoders import Numbers
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
@@ -23,7 +24,7 @@ def filled(steps=200):
 
 
 def network():
-    return QDesign(stream(1)).network(3, (8, 8), 2)
+    return QDesign(stream(1)).network(Numbers([3]), (8, 8), 2)
 
 
 @pytest.mark.parametrize(("batches", "batch_size"), [(1, 4), (40, 64), (3, 700), (2, 2_000)])
@@ -62,7 +63,7 @@ def test_rows_and_batches_of_somebody_else_are_dealt_with_too():
 
 def test_a_network_with_noise_is_asked_for_each_minibatch():
     noisy = Noisy()
-    target = noisy.into(QDesign(stream(1))).network(3, (8, 8), 2)
+    target = noisy.into(QDesign(stream(1))).network(Numbers([3]), (8, 8), 2)
     ahead = Ahead(filled(), target, 5, 8)
     batch = ahead.read(ahead.draw())
     first = ahead.ask(batch)

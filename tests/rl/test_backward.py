@@ -11,6 +11,7 @@ from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.dqn import DQN, DQNSettings, q_losses, taken
 from looptree.rl.backward import ByAutograd, ByHand
 from looptree.rl.dense import dense, dense_gradient
+from looptree.rl.encoders import Numbers
 from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.optimizers import Adam
 from looptree.rl.q_network import QDesign
@@ -31,7 +32,7 @@ def layers(*sizes):
 
 
 def plain_network(hidden_sizes=(16, 8)):
-    return QDesign(stream(0)).network(4, hidden_sizes, 3)
+    return QDesign(stream(0)).network(Numbers([4]), hidden_sizes, 3)
 
 
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 5, 2), (3, 5, 4, 1)])
@@ -60,7 +61,7 @@ def test_by_hand_and_by_autograd_agree_on_a_network():
     observation = torch.randn(32, 4, generator=GENERATOR)
     slopes = torch.randn(32, 3, generator=GENERATOR)
     found = []
-    for backward in (ByHand(network.dense_layers, flat), ByAutograd(network, flat)):
+    for backward in (ByHand(network.encoder, network.dense_layers, flat), ByAutograd(network, flat)):
         torch.testing.assert_close(backward.forward(observation), network.ask(observation))
         found.append(backward.gradient(slopes))
     torch.testing.assert_close(*found)

@@ -4,7 +4,6 @@ import itertools
 import math
 import pickle
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -13,11 +12,10 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, FieldWarning
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_network, q_slopes, q_targets, taken
-from looptree.rl.errors import UnfitEnvironment, UnknownEnvironment
+from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_slopes, q_targets, taken
+from looptree.rl.errors import UnknownEnvironment
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.presets import PRESETS
-from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
 from looptree.rl.source import GymSource
 from tests.rl.plain import assert_plain
@@ -507,20 +505,6 @@ def test_settings_that_cannot_be(given, message):
 
 
 def test_environments_that_do_not_fit():
-    with pytest.raises(UnfitEnvironment) as error:
-        DQN("Pendulum-v1")
-    assert str(error.value) == (
-        "DQN cannot act in Box(-2.0, 2.0, (1,), float32); actions in Discrete(n), counted from 0, would fit."
-    )
-    with pytest.raises(UnfitEnvironment) as error:
-        DQN("FrozenLake-v1")
-    assert str(error.value) == (
-        "DQN's network cannot read Discrete(16); observations in a Box of one dimension would fit, which "
-        "gymnasium.wrappers.FlattenObservation makes of others."
-    )
-    box = gymnasium.spaces.Box(0, 1, (2,))
-    with pytest.raises(UnfitEnvironment):
-        q_network(box, gymnasium.spaces.Discrete(2, start=1), (8,), QDesign(stream(0)))
     with pytest.raises(UnknownEnvironment):
         DQN("CartPool-v1")
     with pytest.raises(BadSetting) as error:

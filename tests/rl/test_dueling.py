@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from looptree.rl.encoders import Numbers
 from looptree.rl.networks import uniform_linear
 from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream, torch_generator
@@ -39,7 +40,7 @@ def test_what_all_actions_have_in_common_is_learnt_by_the_value_alone():
 
 
 def test_the_streams_part_before_the_last_hidden_layer():
-    network = Dueling().shape(QDesign(stream(0))).network(4, (16, 8), 2)
+    network = Dueling().shape(QDesign(stream(0))).network(Numbers([4]), (16, 8), 2)
     shapes = {name: tuple(values.shape) for name, values in network.state_dict().items() if name.endswith("weight")}
     assert shapes == {
         "trunk.0.weight": (16, 4),

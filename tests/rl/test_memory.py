@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from looptree.core.errors import BadSetting, StateMismatch
-from looptree.rl.errors import EmptyMemory
+from looptree.rl.errors import EmptyMemory, UnfitEnvironment
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.seeding import stream
 from looptree.rl.transition import Transition
@@ -315,9 +315,9 @@ def test_errors_say_what_would_fit():
     assert str(error.value) == (
         "A replay buffer of capacity 2 is too small for steps of 3 environments; 3 or more would fit."
     )
-    with pytest.raises(BadSetting) as error:
-        ReplayBuffer(2, gymnasium.spaces.Text(3), BUTTONS, stream(0))
+    with pytest.raises(UnfitEnvironment) as error:
+        ReplayBuffer(2, gymnasium.spaces.Text(3, charset="abc"), BUTTONS, stream(0))
     assert str(error.value) == (
-        "A replay buffer cannot store members of Text(1, 3, charset=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        "abcdefghijklmnopqrstuvwxyz); Box or Discrete would fit."
+        "Members of Text(1, 3, charset=abc) are no arrays of numbers; Box, Discrete, MultiDiscrete, MultiBinary, and "
+        "Dict and Tuple of those would fit."
     )

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from looptree.rl.encoders import Numbers
 from looptree.rl.networks import Network
 from looptree.rl.q_network import QDesign
 from looptree.rl.seeding import stream
 
 
-def q_network(seed=0, sizes=(3, (16, 8), 2)):
-    return QDesign(stream(seed, "network")).network(*sizes)
+def q_network(seed=0, sizes=(16, 8)):
+    return QDesign(stream(seed, "network")).network(Numbers([3]), sizes, 2)
 
 
 def same(network, rows=5):
@@ -61,7 +62,7 @@ def test_a_copy_acts_from_its_own_weights():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
 def test_predict_takes_any_numbers_leaves_them_alone_and_records_nothing(dtype):
-    network = q_network(sizes=(3, (), 2))
+    network = q_network(sizes=())
     observation = np.ones((1, 3), dtype)
     observation.flags.writeable = False
     assert network.predict(observation).dtype == np.float32

@@ -1,25 +1,24 @@
 import copy
 import math
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from torch import distributions
 
-from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.policies import Categorical, DiagonalGaussian, MultiCategorical, policy_for
 
 SPACES = [
     spaces.Discrete(4),
     spaces.Discrete(3, start=-2),
+    spaces.Discrete(3, start=4, dtype=np.uint8),
     spaces.MultiDiscrete([2, 3, 4]),
     spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 1], [5, 0]]),
     spaces.MultiBinary(3),
     spaces.MultiBinary([2, 2]),
     spaces.Box(-2, 2, (1,)),
-    spaces.Box(np.float32([-1, 0, -np.inf]), np.float32([3, 10, np.inf])),
+    spaces.Box(np.float32([-1, 0, -np.inf, 5, -np.inf]), np.float32([3, 10, np.inf, np.inf, -5])),
     spaces.Box(-1.0, 1.0, (2, 3), np.float64),
 ]
 
@@ -145,17 +144,3 @@ def test_a_copy_has_a_deviation_of_its_own():
     with torch.no_grad():
         policy.log_std += 1
     assert twin.log_std.tolist() == [0, 0]
-
-
-@pytest.mark.parametrize(
-    "space",
-    [spaces.Text(5), spaces.Dict({"a": spaces.Discrete(2)}), spaces.Box(0, 255, (2,), np.uint8)],
-    ids=str,
-)
-def test_spaces_without_a_policy(space: gymnasium.Space):
-    with pytest.raises(UnfitEnvironment) as error:
-        policy_for("PPO", space)
-    assert str(error.value) == (
-        f"PPO cannot act in {space}; actions in Discrete, MultiDiscrete, MultiBinary or a Box of floating point "
-        f"would fit."
-    )

@@ -230,12 +230,6 @@ def test_other_environments_are_refused():
 
 
 def test_errors_say_what_would_fit():
-    with pytest.raises(UnfitEnvironment) as error:
-        GymSource("Blackjack-v1")
-    assert str(error.value) == (
-        "SyncVectorEnv(Blackjack-v1, num_envs=1) is observed as Tuple(Discrete(32), Discrete(11), Discrete(2)), "
-        "a source needs arrays; wrap each environment in gymnasium.wrappers.FlattenObservation."
-    )
     with pytest.raises(UnfitEnvironment):
         GymSource(diaries(1, AutoresetMode.DISABLED))
     with pytest.raises(BadSetting) as error:

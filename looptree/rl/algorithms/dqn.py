@@ -7,11 +7,15 @@ parts come in the order of the paper's Methods and Algorithm 1.
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
@@ -20,15 +24,17 @@ from looptree.core.callback import Callback
 from looptree.core.errors import NotACallback
 from looptree.rl.agent import Agent, Callbacks, EpsilonGreedy
 from looptree.rl.ahead import Ahead
+from looptree.rl.encoders import encoder_for
 from looptree.rl.environments import Recipe, Vectorization, check_making
-from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.fits import fitting_actions
 from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
 from looptree.rl.memory import Batch, ReplayBuffer
+from looptree.rl.networks import uniform
 from looptree.rl.optimizers import Adam
 from looptree.rl.presets import PRESETS
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
-from looptree.rl.seeding import stream
+from looptree.rl.seeding import stream, torch_generator
 from looptree.rl.settings import require, require_order, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.target import SyncTarget
@@ -102,21 +108,12 @@ class DQNSettings:
 # The network: from a state to one value for each action, so that one forward pass is enough for all of them.
 
 
-def q_network(
-    observations: gymnasium.Space[Any], actions: gymnasium.Space[Any], hidden_sizes: tuple[int, ...], design: QDesign
-) -> QNetwork:
-    """A network from observations `(batch, observation size)` to values `(batch, actions)`.
-
-    Raises `UnfitEnvironment` where the spaces are of other kinds.
-    """
-    if not isinstance(actions, gymnasium.spaces.Discrete) or actions.start != 0:
-        raise UnfitEnvironment(f"DQN cannot act in {actions}; actions in Discrete(n), counted from 0, would fit.")
-    if not isinstance(observations, gymnasium.spaces.Box) or len(observations.shape) != 1:
-        raise UnfitEnvironment(
-            f"DQN's network cannot read {observations}; observations in a Box of one dimension would fit, which "
-            f"gymnasium.wrappers.FlattenObservation makes of others."
-        )
-    return design.network(observations.shape[0], hidden_sizes, int(actions.n))
+def members_of(actions: gymnasium.spaces.Discrete) -> Callable[[NDArray[np.int64]], NDArray[Any]] | None:
+    """What turns the numbers of actions `(envs,)`, counted from 0, into members of their space; None where these are
+    the same."""
+    if actions.start == 0 and actions.dtype == np.int64:
+        return None
+    return functools.partial(np.add, actions.start, dtype=actions.dtype, casting="unsafe")
 
 
 # Behaviour: epsilon-greedy, with epsilon annealed linearly; a uniformly random policy until learning starts.
@@ -236,6 +233,9 @@ class DQN(Learner):
     A pass collects `env_steps_per_pass` transitions with the epsilon-greedy agent, copies the Q-network into
     the target network where that is due, and makes `gradient_steps_per_pass` gradient steps on minibatches of
     the replay buffer.
+
+    Actions are Discrete. Observations are of any kind that has an encoder (see `looptree.rl.encoders`): Box, images
+    too, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of those.
     """
 
     network: QNetwork
@@ -254,21 +254,26 @@ class DQN(Learner):
         `looptree.rl.variants`), of which some replace a part of the network.
 
         Raises `BadSetting` (where two variants replace the same part, too), `UnknownEnvironment`,
-        `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not discrete or observations not flat.
+        `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not Discrete, or observations of a kind for
+        which there is no encoder.
         """
         settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
+        learner = type(self).__name__
         recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
         observations, actions = recipe.single_spaces()
+        actions = fitting_actions(learner, "dqn", actions)
         plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]
         design = QDesign(stream(seed, "network"))
         for callback in plugged_in:
             design = callback.shape(design) if isinstance(callback, NetworkPart) else design
-        network = q_network(observations, actions, settings.hidden_sizes, design)
+        encoder = encoder_for(learner, observations, uniform, torch_generator(stream(seed, "encoder")))
+        network = design.network(encoder, settings.hidden_sizes, int(actions.n))
         self.settings = settings
         self.gradient_steps_per_pass = settings.gradient_steps_per_pass
         self.learning_starts_env_steps = settings.learning_starts_env_steps
         self.gamma = settings.gamma
         self.epsilon = settings.epsilon_start
+        self.to_environment = members_of(actions)
         self.memory = ReplayBuffer(settings.replay_capacity, observations, actions, stream(seed, "replay"))
         self.target_network = copy.deepcopy(network)
         self.flat = FlatParameters(network.parameters())
@@ -281,6 +286,7 @@ class DQN(Learner):
                 settings.num_envs,
                 Agent(network, explore),
                 Remember(),
+                to_environment=self.to_environment,
                 seed=stream(seed, "train"),
                 call_on="on_collect",
                 name="source",
@@ -294,6 +300,7 @@ class DQN(Learner):
                 recipe,
                 settings.evaluation_episodes,
                 Agent(network),
+                to_environment=self.to_environment,
                 seed=stream(seed, "valid"),
                 call_on="on_evaluate",
                 name="valid_source",

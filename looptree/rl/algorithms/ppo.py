@@ -24,12 +24,14 @@ from looptree.core.callback import Callback
 from looptree.core.loop import Loop
 from looptree.rl.actor_critic import ActorCritic
 from looptree.rl.agent import Callbacks, PolicyAgent, Sample
+from looptree.rl.encoders import encoder_for
 from looptree.rl.environments import Recipe, Vectorization, check_making
-from looptree.rl.errors import UnfitEnvironment
 from looptree.rl.flat import FlatParameters
 from looptree.rl.learner import Learner, Remember, Update
-from looptree.rl.normalise import NormaliseObservations, NormaliseRewards, ObservationNormaliser
+from looptree.rl.networks import orthogonal
+from looptree.rl.normalise import NormaliseObservations, NormaliseRewards, normaliser_for
 from looptree.rl.optimizers import Adam, Optimizer
+from looptree.rl.packed import as_bytes
 from looptree.rl.policies import policy_for
 from looptree.rl.presets import PRESETS
 from looptree.rl.returns import gae
@@ -176,23 +178,22 @@ def normalised(advantages: Tensor) -> Tensor:
 
 
 def actor_critic(
+    learner: str,
     observations: gymnasium.Space[Any],
     actions: gymnasium.Space[Any],
     settings: PPOSettings,
     seed: np.random.SeedSequence,
 ) -> ActorCritic:
-    """The actor and the critic for observations `(batch, observation size)`.
+    """The actor and the critic for a single environment's observations and actions.
 
-    Raises `UnfitEnvironment` where the spaces are of other kinds.
+    Raises `UnfitEnvironment`, naming the learner, where there is no policy for the actions or no encoder for the
+    observations, or where these cannot be normalised as the settings ask.
     """
-    policy = policy_for("PPO", actions, settings.initial_log_std)
-    if not isinstance(observations, gymnasium.spaces.Box) or len(observations.shape) != 1:
-        raise UnfitEnvironment(
-            f"PPO's network cannot read {observations}; observations in a Box of one dimension would fit, which "
-            f"gymnasium.wrappers.FlattenObservation makes of others."
-        )
-    normaliser = ObservationNormaliser(observations.shape) if settings.normalise_observations else None
-    return ActorCritic(observations.shape[0], settings.hidden_sizes, policy, torch_generator(seed), normaliser)
+    policy = policy_for(learner, actions, settings.initial_log_std)
+    generator = torch_generator(seed)
+    encoder = encoder_for(learner, observations, orthogonal, generator)
+    normaliser = normaliser_for(observations) if settings.normalise_observations else None
+    return ActorCritic(encoder, settings.hidden_sizes, policy, generator, normaliser)
 
 
 # Algorithm 1, line 6: K epochs, with minibatches of a rollout's steps.
@@ -328,6 +329,10 @@ class PPO(Learner):
 
     A pass collects a rollout with the present policy, estimates how much better each action was than the
     critic expected, and goes over the rollout several times, minibatch by minibatch.
+
+    Actions are Discrete, MultiDiscrete, MultiBinary, or a Box of floating point with any bounds. Observations are of
+    any kind that has an encoder (see `looptree.rl.encoders`): Box, images too, Discrete, MultiDiscrete, MultiBinary,
+    and Dict and Tuple of those.
     """
 
     learning_rate: float
@@ -351,13 +356,13 @@ class PPO(Learner):
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults.
 
-        Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where
-        observations are not flat or actions of a kind for which there is no policy.
+        Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are of
+        a kind for which there is no policy, or observations of one for which there is no encoder.
         """
         settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
         recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
         observations, actions = recipe.single_spaces()
-        network = actor_critic(observations, actions, settings, stream(seed, "network"))
+        network = actor_critic(type(self).__name__, observations, actions, settings, stream(seed, "network"))
         self.settings: Any = settings
         self.recipe = recipe
         self.learning_rate = settings.learning_rate
@@ -435,7 +440,7 @@ class PPO(Learner):
             advantages,
             advantages + values,
         )
-        self.experience = Experience(*[torch.from_numpy(rollout.rows(column)) for column in columns])
+        self.experience = Experience(*[torch.from_numpy(as_bytes(rollout.rows(column))) for column in columns])
 
     @property
     def gradient_steps(self) -> int:

@@ -1,4 +1,4 @@
-"""Kept runs: the learner that a folder written by `looptree train --out` holds, with the agent that its run kept."""
+"""Kept runs: the learner that a folder written by `looptree train` holds, with the agent that its run kept."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def _settings(folder: Path) -> dict[str, Any]:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{folder}: there is no run; a folder that looptree train --out wrote would fit.") from error
+        raise UsageError(f"{folder}: there is no run; a folder that looptree train wrote would fit.") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {error}.") from error
     kinds = {"algorithm": str, "env_id": str, "seed": int, "settings": dict}
     if not isinstance(settings, dict) or not all(isinstance(settings.get(name), kinds[name]) for name in kinds):
-        raise UsageError(f"{file} is not what looptree train --out writes.")
+        raise UsageError(f"{file} is not what looptree train writes.")
     return settings
 
 
@@ -70,6 +70,6 @@ def _arrays(file: Path) -> dict[str, NDArray[Any]]:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
-        raise UsageError(f"{file} is missing; looptree train --out writes it.") from error
+        raise UsageError(f"{file} is missing; looptree train writes it.") from error
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file} is damaged; looptree train --out writes it anew.") from error
+        raise UsageError(f"{file} is damaged; looptree train writes it anew.") from error

@@ -23,15 +23,18 @@ COMMANDS = {
     "train": "train an agent, print where the time went, and evaluate the agent that the run keeps",
     "describe": "print what would run, in which order, from which line, without running it",
     "profile": "train, and print calls and times of every hook",
-    "trace": "train, and print which hook changed which field",
-    "play": "play episodes of the agent that train --out RUN kept, print their returns, and film them",
+    "trace": "train, and print which hook changed which field; or print what was traced in a run",
+    "runs": "list what was trained: how far each run came, its return, and how it ended",
+    "why": "print which hook made a field of a run what it was, and what it read",
+    "play": "play episodes of the agent that a run kept, print their returns, and film them",
     "presets": "list the settings that are known to work, by algorithm and environment",
 }
 
 HELP = "\n".join(
     [
         "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
-        "       looptree play RUN [OPTIONS]",
+        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN [OPTIONS]",
+        "       looptree runs [FOLDER]",
         "       looptree presets [ALGORITHM]",
         "",
         *(f"  {name:10}{meaning}" for name, meaning in COMMANDS.items()),

@@ -33,7 +33,7 @@ _OUT = (
     "out",
     Annotated[
         Path | None,
-        tyro.conf.arg(help="Folder for the settings, the results and the agent that the run keeps.", metavar="DIR"),
+        tyro.conf.arg(help="Folder of the run. Without: a new one in runs.", metavar="DIR"),
     ],
     None,
 )
@@ -42,7 +42,24 @@ _FIELDS = (
     Annotated[str, tyro.conf.arg(help="Fields to trace, with commas between: epsilon,loss. Without: all.")],
     "",
 )
-_OWN_OPTIONS = {"train": (_SEED, _OUT), "describe": (), "profile": (_SEED,), "trace": (_SEED, _FIELDS)}
+_RECORDED = (
+    "fields",
+    Annotated[str, tyro.conf.arg(help="Fields to keep every change of, with commas between. Without: a few.")],
+    "",
+)
+_STOP_IF = (
+    "stop_if",
+    Annotated[
+        str, tyro.conf.arg(help="End the run where this holds: 'loss != loss', or 'epsilon < 0.5 and loss > 2'.")
+    ],
+    "",
+)
+_OWN_OPTIONS = {
+    "train": (_SEED, _OUT, _RECORDED),
+    "describe": (),
+    "profile": (_SEED,),
+    "trace": (_SEED, _FIELDS, _STOP_IF),
+}
 
 
 class Options(NamedTuple):
@@ -55,6 +72,7 @@ class Options(NamedTuple):
     seed: int = 0
     out: Path | None = None
     fields: tuple[str, ...] = ()
+    stop_if: str = ""
 
 
 def read_options(command: str, words: list[str]) -> Options:
@@ -75,8 +93,13 @@ def read_options(command: str, words: list[str]) -> Options:
     seed = getattr(given, "seed", 0)
     if seed < 0:
         raise UsageError(f"--seed {seed}: a whole number of 0 or more would fit.")
-    fields = tuple(field.strip() for field in getattr(given, "fields", "").split(",") if field.strip())
-    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields)
+    fields, stop_if = field_names(getattr(given, "fields", "")), getattr(given, "stop_if", "")
+    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields, stop_if)
+
+
+def field_names(text: str) -> tuple[str, ...]:
+    """The names of fields that stand in an option, with commas between."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _positional(command: str, words: list[str]) -> tuple[str, str, list[str]]:

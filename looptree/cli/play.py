@@ -42,7 +42,7 @@ def play(words: list[str]) -> int:
         UsageError: the words do not fit, or there is no such run.
     """
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
-        raise UsageError("play is followed by the folder of a run: looptree play RUN, after looptree train --out RUN")
+        raise UsageError("play is followed by the folder of a run: looptree play RUN, which looptree train made")
     run = [] if words[0].startswith("-") else words[:1]
     options = parsed("looptree play RUN", PlayOptions, words[len(run) :])
     if options.episodes < 1:

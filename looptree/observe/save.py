@@ -13,8 +13,8 @@ class CannotSave(LooptreeError, OSError):
     """A file could not be written where it was asked for; nothing of it is left there."""
 
 
-def save_whole(text: str, path: str | os.PathLike[str]) -> Path:
-    """Write a text beside the file that is wanted, and only then let it take that file's place.
+def save_whole(contents: str | bytes, path: str | os.PathLike[str]) -> Path:
+    """Write a text or bytes beside the file that is wanted, and only then let it take that file's place.
 
     Raises:
         CannotSave: the folder does not exist or cannot be written, or the path is that of a folder.
@@ -22,7 +22,7 @@ def save_whole(text: str, path: str | os.PathLike[str]) -> Path:
     wanted = Path(path)
     beside = wanted.parent / f".{wanted.name}.{os.getpid()}.part"
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(contents.encode() if isinstance(contents, str) else contents)
         beside.replace(wanted)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,11 @@ class Learner(Loop):
     A run ends when `total_env_steps` have been made in the learner's life, so that one that was loaded from a
     state makes what is left of them.
     """
+
+    metrics: ClassVar[tuple[str, ...]] = ("episode_return", "episode_length", "valid_return", "loss")
+    """The fields that say how well a run goes, for a Recorder."""
+    traced: ClassVar[tuple[str, ...]] = ("valid_return", "best_return")
+    """The fields of which a Recorder is to keep every change: those that change no more than once a pass."""
 
     loss: Tensor  # () the latest minibatch's, NaN before the first
     valid_return: float  # mean return of the latest evaluation, NaN before the first
@@ -151,6 +156,11 @@ class Learner(Loop):
         """The parameters that the run keeps: the best evaluation's; before the first evaluation, the present
         ones."""
         return self.best_state or module_state(self.network)
+
+    @property
+    def episode_length(self) -> float:
+        """The mean length of the last 100 training episodes, in env steps; NaN before the first has ended."""
+        return self.source.episode_length
 
     def episode_source(
         self,

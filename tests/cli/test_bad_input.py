@@ -1,5 +1,8 @@
 """Each bad input: exit status 2, one sentence on standard error that says what would fit, nothing run or written."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from looptree.cli.main import COMMANDS, main
@@ -9,6 +12,16 @@ from looptree.rl.algorithms import ALGORITHMS
 NAMES = listed(ALGORITHMS)
 ALL_COMMANDS = listed(COMMANDS)
 TRAIN = ["train", "dqn", "CartPole-v1"]
+SHORT = [
+    "--steps",
+    "600",
+    "--learning-starts-env-steps",
+    "200",
+    "--gradient-steps-per-pass",
+    "8",
+    "--hidden-sizes",
+    "8",
+]
 
 CASES = {
     "no command": ([], f"a command is missing: {ALL_COMMANDS} would fit;"),
@@ -69,6 +82,19 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main([*TRAIN, *SHORT, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path, capsys):
+    capsys.readouterr()
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_one_sentence_that_says_what_would_fit(name, capsys, tmp_path, monkeypatch):
     words, sentence = CASES[name]
@@ -88,10 +114,54 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(capsys, tmp_pa
         assert main([*TRAIN, "--out", str(folder)]) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err == (
-            f"looptree: --out {folder}: {file} is a file; a folder that may be written to, or made, would fit.\n"
+            f"looptree: --out: {folder}: {file} is a file; a folder that may be written to, or made, would fit.\n"
         )
     assert file.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_with_a_run_in_it_is_left_alone(capsys, run):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert main([*TRAIN, "--out", str(run)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err == (
+        f"looptree: --out: {run} has a run in it already. Name another folder, or move that one away.\n"
+    )
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["trace", "why"])
+def test_a_folder_without_a_whole_run_is_one_sentence(command, capsys, tmp_path, run):
+    words = ["epsilon"] if command == "why" else []
+    (tmp_path / "empty").mkdir()
+    assert main([command, str(tmp_path / "empty"), *words]) == 2
+    assert capsys.readouterr().err == f"looptree: {tmp_path / 'empty'} has no run in it: there is no run.db.\n"
+    whole = (run / "run.db").read_bytes()
+    (run / "run.db").write_bytes(whole[: len(whole) // 2])
+    assert main([command, str(run), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"looptree: {run / 'run.db'} cannot be read: ")
+    (run / "run.db").write_text("something else")
+    assert main([command, str(run), *words]) == 2
+    assert capsys.readouterr().err == f"looptree: {run / 'run.db'} cannot be read: file is not a database.\n"
+
+
+def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
+    for words, sentence in {
+        ("why", run, "epsilom"): f"The field 'epsilom' was not traced in {run}. Nearest is 'epsilon'.",
+        ("why", run, "epsilon", "--step", "601"): f"{run} came to env_steps 600, not to 601.",
+        ("why", run): "why is followed by the folder of a run and a field: looptree why RUN epsilon --step 12000",
+        ("trace", run, "--fields", "los"): f"The field 'los' was not traced in {run}. ",
+        ("trace", run, "--stop-if", "loss < 1"): f"The field 'loss' was not traced in {run}. ",
+        ("trace", run, "--stop-if", "print()"): "--stop-if: 'print()' is not a condition on fields; comparisons of",
+        ("trace", "dqn", "CartPole-v1", "--stop-if", "los < 1"): "--stop-if: No loop or callback of dqn has a field",
+        ("trace", "dqn", "CartPole-v1", "--stop-if", "__import__('os')"): "is not a condition on fields; comparisons",
+        ("runs", run / "nothing"): f"there is no folder {run / 'nothing'}; looptree train makes one",
+        ("runs", "--all"): "runs is followed by one folder at most: looptree runs runs",
+    }.items():
+        assert main(list(map(str, words))) == 2, words
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+        assert sentence in said.err and said.err.startswith("looptree: ")
 
 
 def test_a_folder_with_a_bad_setting_is_not_made(capsys, tmp_path):

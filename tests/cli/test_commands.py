@@ -14,9 +14,12 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from looptree.cli.main import main
+from looptree.observe.runs import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "looptree.cli"]
+FILES = ["agent.npz", "code.json", "description.html", "description.json", "results.json", "run.db"]
+FILES += ["settings.json", "versions.json"]
 SHORT = ["dqn", "CartPole-v1", "--steps", "600", "--learning-starts-env-steps", "200", "--gradient-steps-per-pass", "8"]
 
 
@@ -43,12 +46,12 @@ def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
     assert made == "it made 600 env steps and 24 gradient steps"
     assert re.fullmatch(r"kept: the agent of env step \d+, whose evaluation had mean return [\d.]+", kept)
     assert evaluation.startswith("it plays 20 fresh episodes greedily: mean return ")
-    assert saved.endswith("settings.json, results.json, agent.npz")
+    assert saved == f"run: {tmp_path / 'new' / 'run'}"
     assert "600 of 600 env steps" in done.stderr and "/s, episode return " in done.stderr
     assert "loss " in done.stderr and "epsilon " in done.stderr
 
     folder = tmp_path / "new" / "run"
-    assert sorted(path.name for path in folder.iterdir()) == ["agent.npz", "results.json", "settings.json"]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
     settings = json.loads((folder / "settings.json").read_text())
     assert (settings["algorithm"], settings["env_id"], settings["seed"]) == ("dqn", "CartPole-v1", 0)
     assert settings["settings"]["total_env_steps"] == 600 and settings["settings"]["batch_size"] == 64
@@ -84,7 +87,12 @@ def test_every_algorithm_trains_and_goes_by_the_name_it_is_called_by(algorithm, 
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["algorithm"] == algorithm and settings["settings"]["hidden_sizes"] == [8]
     assert settings["settings"].get("target_kl", "inf") == "inf"  # which JSON has no number for
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.npz", "results.json", "settings.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    run = Run(tmp_path)
+    assert (run.steps, run.over, run.loop) == (results["env_steps"], "env_steps", algorithm)
+    assert run.ended == f"ran all {passes} items"
+    assert {"loss", "valid_return", "episode_return"} <= set(run.metrics)
+    assert run.metric("valid_return").values[-1] == results["kept_mean_return"] or len(run.changes("valid_return")) > 1
 
 
 OWN = """
@@ -109,18 +117,65 @@ def test_an_environment_of_a_module_in_the_working_directory(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("looptree: 'none', which is to register 'Own-v0', cannot be")
 
 
-def test_the_same_seed_gives_the_same_agent_and_replaces_the_files(tmp_path):
-    words = ["train", *SHORT, "--seed", "3", "--hidden-sizes", "8", "8", "--out", tmp_path]
+def test_the_same_seed_gives_the_same_agent_in_runs_of_their_own(tmp_path):
+    words = ["train", *SHORT, "--seed", "3", "--hidden-sizes", "8", "8"]
     agents = []
-    for _ in range(2):
-        done = looptree(*words)
+    for number in (1, 2):
+        done = looptree(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        with np.load(tmp_path / "agent.npz", allow_pickle=False) as agent:
+        folder = tmp_path / re.search(r"^run: (.*)$", done.stdout, re.MULTILINE)[1]
+        assert re.fullmatch(r"dqn-CartPole-v1-\d{8}-\d{6}(-2)?", folder.name)
+        assert len(list((tmp_path / "runs").iterdir())) == number
+        with np.load(folder / "agent.npz", allow_pickle=False) as agent:
             agents.append({name: agent[name] for name in agent.files})
     assert agents[0].keys() == agents[1].keys()
     assert all(np.array_equal(agents[0][name], agents[1][name]) for name in agents[0])
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text())
     assert results["kept_mean_return"] is None and results["kept_env_steps"] == 600
+
+    (tmp_path / "runs" / "damaged").mkdir()
+    done = looptree("runs", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, damaged, first, second = done.stdout.splitlines()
+    assert head.split() == ["run", "algorithm", "environment", "seed", "steps", "return", "ended"]
+    assert damaged.startswith("damaged ") and damaged.endswith("has no run in it: there is no run.db.")
+    for line in (first, second):
+        mean = f"{results['evaluation_mean_return']:.6g}"
+        assert line.split()[1:] == ["dqn", "CartPole-v1", "3", "600", mean, "ran", "all", "3", "items"]
+
+
+def test_why_and_trace_tell_what_was_recorded(tmp_path):
+    words = ["--steps", 1500, "--evaluate-every-env-steps", 512, "--epsilon-fraction", 0.9, "--seed", 1]
+    assert looptree("train", *SHORT, *words, "--fields", "epsilon", "--out", tmp_path / "run").returncode == 0
+    run = Run(tmp_path / "run")
+    change = run.changes("epsilon")[1]
+    done = looptree("why", tmp_path / "run", "epsilon", "--step", int(change.step))
+    assert (done.returncode, done.stderr) == (0, "")
+    was, written, where, before, reads = done.stdout.splitlines()
+    assert was == f"dqn.epsilon was {change.new} at env_steps {change.step:,.0f}"
+    assert re.fullmatch(r"written by   Schedule\.before_pass \(.*schedule\.py:\d+\)", written)
+    assert where == f"in           {change.at}, which came to env_steps {change.step:,.0f}"
+    assert before == f"before that  {change.old}"
+    assert reads.startswith("it reads     dqn.schedule.")
+
+    done = looptree("trace", tmp_path / "run", "--stop-if", f"epsilon < {change.value + 1e-9}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split() == [
+        *change.at.split(),
+        change.hook,
+        change.field,
+        change.old,
+        change.new,
+    ]
+    done = looptree("trace", tmp_path / "run")
+    assert f"dqn.epsilon  {len(run.changes('epsilon'))}        Schedule.before_pass" in done.stdout
+
+
+def test_a_data_breakpoint_ends_the_run_where_the_field_was_changed():
+    done = looptree("trace", *SHORT, "--stop-if", "epsilon < 0.9")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^stopped: dqn 1: Schedule.before_pass: dqn.epsilon went from 1 to 0", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1] == "it made 256 env steps and 8 gradient steps"
 
 
 def test_describe_prints_the_tree_and_runs_nothing():
@@ -191,7 +246,7 @@ class Failing(CartPoleEnv):
         return super().step(action)
 
 
-def test_a_failure_shows_its_traceback_and_leaves_no_files(tmp_path, capsys):
+def test_a_failure_shows_its_traceback_and_is_how_the_run_ended(tmp_path, capsys):
     gymnasium.register("Failing-v0", Failing, max_episode_steps=500)
     try:
         status = main(["train", "dqn", "Failing-v0", "--out", str(tmp_path / "out")])
@@ -201,7 +256,10 @@ def test_a_failure_shows_its_traceback_and_leaves_no_files(tmp_path, capsys):
     assert status == 1
     assert "RuntimeError: the pole fell off" in said.err.splitlines()[-1]
     assert "source.on_step()" in said.err
-    assert list(tmp_path.iterdir()) == []
+    assert Run(tmp_path / "out").ended == "failed in GymSource.on_step: RuntimeError: the pole fell off"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        name for name in FILES if name not in ("agent.npz", "results.json")
+    ]
 
 
 def interrupted(tmp_path, presses):
@@ -233,7 +291,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     assert status == 130
     assert "Traceback" not in err
     assert out == "" or "fresh episodes" in out  # both may come as one
-    assert not (tmp_path / "out").exists() or out
+    assert (tmp_path / "out" / "results.json").exists() == bool(out)
 
 
 def test_output_that_nobody_reads_is_no_traceback():

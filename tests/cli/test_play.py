@@ -89,7 +89,7 @@ def refused(words, capsys):
 
 
 def test_a_folder_without_a_run(tmp_path, capsys):
-    advice = "there is no run; a folder that looptree train --out wrote would fit."
+    advice = "there is no run; a folder that looptree train wrote would fit."
     assert refused([tmp_path], capsys) == f"{tmp_path}: {advice}"
     assert refused([tmp_path / "no"], capsys) == f"{tmp_path / 'no'}: {advice}"
     assert refused([], capsys).startswith("play is followed by the folder of a run: looptree play RUN")
@@ -99,8 +99,8 @@ def test_a_folder_without_a_run(tmp_path, capsys):
     ("settings", "sentence"),
     [
         ("{", "settings.json cannot be read: "),
-        ("[]", "settings.json is not what looptree train --out writes."),
-        ('{"name": "mine"}', "settings.json is not what looptree train --out writes."),
+        ("[]", "settings.json is not what looptree train writes."),
+        ('{"name": "mine"}', "settings.json is not what looptree train writes."),
         ({"algorithm": "pqo"}, "settings.json: there is no algorithm 'pqo'."),
         ({"env_id": "CartPole-v9"}, "No environment is registered as 'CartPole-v9'."),
         ({"settings": {"gama": 1}}, "settings.json: PPOSettings has no setting 'gama'; nearest is 'gamma'."),
@@ -120,7 +120,7 @@ def test_an_agent_that_is_damaged_or_missing(run, capsys):
     whole = file.read_bytes()
     with open(file, "wb") as opened:
         np.savez(opened, agent=np.array([{}], dtype=object))  # a pickle, which is never loaded
-    damaged = f"{file} is damaged; looptree train --out writes it anew."
+    damaged = f"{file} is damaged; looptree train writes it anew."
     assert refused([run], capsys) == damaged
     for contents in (b"", b"other", whole[: len(whole) // 2], whole[:200] + b"????" + whole[204:]):
         file.write_bytes(contents)
@@ -129,7 +129,7 @@ def test_an_agent_that_is_damaged_or_missing(run, capsys):
         np.save(opened, np.zeros(3))
     assert refused([run], capsys) == damaged
     file.unlink()
-    assert refused([run], capsys) == f"{file} is missing; looptree train --out writes it."
+    assert refused([run], capsys) == f"{file} is missing; looptree train writes it."
 
 
 def test_options_that_cannot_be(run, capsys, tmp_path):

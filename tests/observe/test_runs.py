@@ -17,6 +17,7 @@ from looptree import Callback, Loop, Trace
 from looptree.core.errors import NoSuchField
 from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.recorder import NotANumber, RunExists
+from looptree.observe.runs.run import NoSuchStep
 from looptree.observe.save import CannotSave
 
 KILLS = int(os.environ.get("LOOPTREE_KILLS", "5"))
@@ -238,7 +239,7 @@ def test_a_folder_with_a_run_in_it_is_left_alone(folder: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     loop = Training()
-    with pytest.raises(CannotSave, match="cannot be made or written"):
+    with pytest.raises(CannotSave, match="file is a file; a folder that may be written to, or made, would fit"):
         Recorder(loop, tmp_path / "file" / "run").__enter__()
     assert loop.watchers == ()
     assert [callback.name for callback in loop.cbs] == ["half"]
@@ -332,3 +333,27 @@ def test_settings_are_plain_json(folder: Path) -> None:
     with Recorder(Training(), folder, settings={"a": [1, 2]}):
         pass
     assert json.loads((folder / "settings.json").read_text()) == {"a": [1, 2]}
+
+
+# why
+
+
+def test_why_a_field_was_what_it_was(folder: Path) -> None:
+    loop = Training()
+    with Recorder(loop, folder, over="samples", fields=("rate",)):
+        loop.run()
+    run = Run(folder)
+    cause = run.why("rate", 30)
+    assert (cause.change.pass_, cause.change.hook, cause.change.old, cause.change.new) == (
+        5,
+        "Half.after_step",
+        "0.5",
+        "0.25",
+    )
+    assert "training.rate" in cause.reads
+    assert cause.source.endswith(f"test_runs.py:{Half.after_step.__code__.co_firstlineno}")
+    assert run.why("training.rate").change.new == "0.0625"
+    with pytest.raises(NoSuchStep, match=r"came to samples 48, not to 49"):
+        run.why("rate", 49)
+    with pytest.raises(NoSuchStep, match=r"training\.rate had not been changed by samples 4"):
+        run.why("rate", 4)

@@ -238,6 +238,9 @@ class DQN(Learner):
     too, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of those.
     """
 
+    metrics = (*Learner.metrics, "epsilon")
+    traced = (*Learner.traced, "epsilon")
+
     network: QNetwork
     epsilon: float  # share of random actions
 

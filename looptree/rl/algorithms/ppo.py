@@ -335,6 +335,9 @@ class PPO(Learner):
     and Dict and Tuple of those.
     """
 
+    metrics = (*Learner.metrics, "learning_rate")
+    traced = (*Learner.traced, "learning_rate", "clip_range")
+
     learning_rate: float
     clip_range: float
     value_clip_range: float

@@ -1,0 +1,71 @@
+"""The command runs: what was trained, how far it came, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from looptree.cli.results import RESULTS
+from looptree.cli.train import RUNS
+from looptree.cli.usage import UsageError
+from looptree.observe.runs import NotARun, Run
+
+_HEAD = ("run", "algorithm", "environment", "seed", "steps", "return", "ended")
+_NUMBERS = ("seed", "steps", "return")
+
+
+def show_runs(words: list[str]) -> int:
+    """List the runs in a folder, by default `runs`, those that began last at the end.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if words in (["-h"], ["--help"]):
+        print(f"usage: looptree runs [FOLDER], by default {RUNS}")
+        return 0
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        raise UsageError("runs is followed by one folder at most: looptree runs runs")
+    folder = Path(words[0]) if words else RUNS
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; looptree train makes one, and writes its runs there.")
+    rows = sorted((_row(each) for each in folder.iterdir() if each.is_dir()), key=lambda row: row[0])
+    if not rows:
+        print(f"no runs in {folder} yet")
+        return 0
+    print("\n".join(_table([_HEAD, *(cells for _, cells in rows)])))
+    return 0
+
+
+def _row(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """When a run began, and its cells."""
+    try:
+        run = Run(folder)
+        settings = run.settings
+        made_with = tuple(str(settings.get(name, "-")) for name in ("algorithm", "env_id", "seed"))
+        came_to = (f"{run.steps:,.10g}", _return(run), run.ended or "has not ended, or was killed")
+        return run.began_at, (folder.name, *made_with, *came_to)
+    except NotARun as error:
+        return "", (folder.name, *["-"] * 5, str(error))
+
+
+def _return(run: Run) -> str:
+    """The mean return of the agent that the run kept in fresh episodes; before the end, of the latest evaluation."""
+    try:
+        results: Any = json.loads((run.folder / RESULTS).read_text(encoding="utf-8"))
+        return f"{results['evaluation_mean_return']:.6g}"
+    except (OSError, ValueError, KeyError, TypeError):
+        found = [name for name in ("valid_return", "episode_return") if name in run.metrics]
+        return f"{run.metric(found[0]).values[-1]:.6g}" if found else "-"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows in columns, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_HEAD, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,145 @@
+"""The command train: an agent is trained, in a folder that tells all about it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from looptree.callbacks.interrupt import GracefulInterrupt
+from looptree.callbacks.progress import Progress
+from looptree.cli.options import Options
+from looptree.cli.results import save_results, with_words
+from looptree.cli.usage import UsageError
+from looptree.core.errors import LooptreeError
+from looptree.observe.runs import Recorder
+from looptree.observe.runs.recorder import RunExists
+from looptree.observe.save import CannotSave
+from looptree.rl.learner import Learner
+
+RUNS = Path("runs")
+"""Where runs go that are told no other place."""
+
+_EVALUATION_EPISODES = 20
+_SHOWN = ("episode_return", "loss", "epsilon")
+
+_INTERRUPTED = 130
+
+
+def train(options: Options) -> int:
+    """Train an agent, print where the time went, and evaluate the agent that the run keeps."""
+    learner = built(options)
+    recorder = _recorder(learner, options)
+    with contextlib.ExitStack() as stack:
+        _begin(recorder, stack)
+        begin_s = time.perf_counter()
+        status = trained(learner)
+        train_s = time.perf_counter() - begin_s
+    print(recorder.profile)
+    print(ending(learner))
+    returns = learner.evaluate(_EVALUATION_EPISODES)
+    print(_evaluation(learner, returns))
+    save_results(recorder.folder, _results(learner, returns, train_s), learner.kept_state)
+    print(f"run: {recorder.folder}")
+    return status
+
+
+def built(options: Options) -> Learner:
+    """The learner that the options ask for; what does not fit it is a matter of the command line."""
+    make: Callable[..., Learner] = options.algorithm.learner
+    try:
+        return make(options.env_id, options.settings, seed=options.seed)
+    except LooptreeError as error:
+        raise UsageError(str(error)) from error
+
+
+def trained(learner: Learner) -> int:
+    """Run a learner with a bar, to its end or to the end of the pass in which Ctrl-C came, and return the status."""
+    interrupt = GracefulInterrupt()
+    shown = [name for name in _SHOWN if hasattr(learner, name)]
+    learner.run(cbs=[Progress(*shown, over="env_steps", total=learner.total_env_steps), interrupt])
+    return _INTERRUPTED if interrupt.interrupted else 0
+
+
+def ending(learner: Learner) -> str:
+    """How a run ended, and what it did."""
+    return (
+        f"\n{learner.name} {learner.ended}\n"
+        f"it made {learner.env_steps:,} env steps and {learner.gradient_steps:,} gradient steps"
+    )
+
+
+def _recorder(learner: Learner, options: Options) -> Recorder:
+    return Recorder(
+        learner,
+        options.out or _new_folder(options),
+        metrics=learner.metrics,
+        over="env_steps",
+        fields=options.fields or learner.traced,
+        settings=with_words(_settings(options)),
+    )
+
+
+def _begin(recorder: Recorder, stack: contextlib.ExitStack) -> None:
+    """Enter a recorder; what does not fit it is a matter of the command line."""
+    try:
+        stack.enter_context(recorder)
+    except (RunExists, CannotSave) as error:
+        raise UsageError(f"--out: {error}") from error
+    except LooptreeError as error:
+        raise UsageError(f"--fields: {error}") from error
+
+
+def _new_folder(options: Options) -> Path:
+    """A folder for a run of this hour, minute and second, which is not there yet."""
+    environment = re.sub(r"[^\w.-]+", "-", options.env_id)
+    name = f"{options.algorithm_name}-{environment}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    number = next(number for number in itertools.count(1) if not (RUNS / _numbered(name, number)).exists())
+    return RUNS / _numbered(name, number)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _evaluation(learner: Learner, returns: NDArray[np.float64]) -> str:
+    if learner.best_state:
+        kept = f"env step {learner.best_env_steps:,}, whose evaluation had mean return {learner.best_return:.6g}"
+    else:
+        kept = f"env step {learner.env_steps:,}, the last one: there was no evaluation during the run"
+    return (
+        f"kept: the agent of {kept}\n"
+        f"it plays {len(returns)} fresh episodes greedily: mean return {returns.mean():.6g}"
+        f" (lowest {returns.min():.6g}, highest {returns.max():.6g})"
+    )
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    return {
+        "algorithm": options.algorithm_name,
+        "env_id": options.env_id,
+        "seed": options.seed,
+        "settings": dataclasses.asdict(options.settings),
+    }
+
+
+def _results(learner: Learner, returns: NDArray[np.float64], train_s: float) -> dict[str, Any]:
+    return {
+        "ended": learner.ended,
+        "train_s": train_s,
+        "env_steps": learner.env_steps,
+        "gradient_steps": learner.gradient_steps,
+        "kept_env_steps": learner.best_env_steps if learner.best_state else learner.env_steps,
+        "kept_mean_return": learner.best_return if learner.best_state else None,
+        "evaluation_mean_return": float(returns.mean()),
+        "evaluation_returns": returns.tolist(),
+    }

@@ -1,0 +1,47 @@
+"""The command why: who made a field of a run what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from looptree.cli.options import parsed
+from looptree.cli.usage import UsageError
+from looptree.core.errors import NoSuchField
+from looptree.observe.runs import NotARun, Run
+from looptree.observe.runs.run import NoSuchStep
+
+
+@dataclass(frozen=True)
+class WhyOptions:
+    """The options of why."""
+
+    step: float | None = None
+    """How far the run was, in the unit in which it counts its steps; by default, at its end."""
+
+
+def why(words: list[str]) -> int:
+    """Print the hook that wrote a traced field of a run, what it wrote over, and what it reads.
+
+    Raises:
+        UsageError: the words do not fit, or the run does not know.
+    """
+    names = [word for word in words[:2] if not word.startswith("-")]
+    if len(names) < 2 and not {"-h", "--help"} & set(words):
+        raise UsageError("why is followed by the folder of a run and a field: looptree why RUN epsilon --step 12000")
+    step = parsed("looptree why RUN FIELD", WhyOptions, words[len(names) :]).step
+    try:
+        run = Run(Path(names[0]))
+        field = run.field(names[1])
+        cause = run.why(field, step)
+    except (NotARun, NoSuchField, NoSuchStep) as error:
+        raise UsageError(str(error)) from error
+    change = cause.change
+    asked = "in the end" if step is None else f"at {run.over} {step:,.10g}"
+    where = f" ({cause.source})" if cause.source else ""
+    print(f"{field} was {change.new} {asked}")
+    print(f"written by   {change.hook}{where}")
+    print(f"in           {change.at}" + (f", which came to {run.over} {change.step:,.10g}" if change.step else ""))
+    print(f"before that  {change.old}")
+    print(f"it reads     {', '.join(cause.reads) or 'nothing that is known'}")
+    return 0

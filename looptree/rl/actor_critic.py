@@ -117,7 +117,7 @@ class ActorCritic(Network):
 
 
 class _ByHand:
-    """The gradient where the encoder learns nothing: without autograd, which takes longer than all the arithmetic does."""
+    """The gradient where the encoder learns nothing: without autograd, which takes longer than all the arithmetic."""
 
     def __init__(self, network: ActorCritic, flat: FlatParameters) -> None:
         self.network = network

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from looptree import Callback, Loop, Trace
-from looptree.core.errors import NoSuchField
+from looptree.core.errors import FieldWarning, NoSuchField
 from looptree.observe.runs import NotARun, Recorder, Run
-from looptree.observe.runs.recorder import NotANumber, RunExists
+from looptree.observe.runs.recorder import RunExists
 from looptree.observe.runs.run import NoSuchStep
 from looptree.observe.save import CannotSave
 
@@ -205,7 +205,10 @@ def test_a_metric_that_is_no_number_is_told_and_left_out(folder: Path) -> None:
             pass
 
     loop = Text(times=2)
-    with pytest.warns(NotANumber, match="'words' was a str"), Recorder(loop, folder, metrics=["words", "number"]):
+    with (
+        pytest.warns(FieldWarning, match="'words' is a str and left out"),
+        Recorder(loop, folder, metrics=["words", "number"]),
+    ):
         loop.run()
     assert Run(folder).metrics == ("number",)
 

@@ -1,0 +1,59 @@
+"""Metrics: fields that hold numbers, read after each pass."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from looptree.callbacks.fields import find_owner
+from looptree.core.errors import FieldWarning
+
+
+class Metrics:
+    """Reads some fields of a tree, and says which have another value than before.
+
+    Fields are found by `find_owner`, and hold numbers or tensors of one number; None is no value yet. What is something
+    else is left out, with a warning.
+
+    Raises:
+        NoSuchField: no loop or callback of the tree has a field.
+    """
+
+    def __init__(self, loop: Any, names: Iterable[str], over: str) -> None:
+        """`over` is the field that says how far the run is; `"count"` is passes done."""
+        self._loop = loop
+        self._fields = [(name, find_owner(loop, name), name.rpartition(".")[2]) for name in names]
+        self._over = (find_owner(loop, over), over.rpartition(".")[2])
+        self._counts_passes = over == "count"
+        self._last = {name: math.nan for name, _, _ in self._fields}
+
+    def step(self) -> float:
+        """How far the run is at the end of a pass."""
+        owner, name = self._over
+        # The pass that has just been done counts, though the loop has not counted it yet.
+        step: float = getattr(owner, name)
+        return step + 1 if self._counts_passes else step
+
+    def changed(self) -> list[tuple[str, float]]:
+        """The metrics that have a new value, with it. From NaN to NaN is nothing new."""
+        found = []
+        for name, owner, field in self._fields:
+            new = self._read(name, getattr(owner, field, None))
+            old = self._last[name]
+            if new is not None and new != old and not (new != new and old != old):
+                self._last[name] = new
+                found.append((name, new))
+        return found
+
+    def _read(self, name: str, value: Any) -> float | None:
+        if value is None:
+            return None
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):
+            text = f"The metric {name!r} is a {type(value).__name__} and left out; a number would fit."
+            warnings.warn(text, FieldWarning, stacklevel=3)
+            self._fields = [each for each in self._fields if each[0] != name]
+            return None

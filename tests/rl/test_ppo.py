@@ -440,36 +440,6 @@ def test_repeating_what_is_shown(name, steps, least):
         assert learner.evaluate(20).mean() > least  # of 50
 
 
-class NothingBeyondTruncation(Callback):
-    """The mistake of taking a limit of time for an end of the task."""
-
-    def after_collect(self, _phase="train"):
-        self.loop.memory.terminated[:] |= self.loop.memory.truncated
-
-
-@pytest.mark.parametrize(("cbs", "right"), [([], True), ([NothingBeyondTruncation], False)])
-def test_the_value_of_an_endless_task_that_is_cut_every_8_steps(cbs, right):
-    register()
-    settings = PPOSettings(
-        total_env_steps=8_000,
-        num_envs=4,
-        steps_per_rollout=40,
-        epochs=8,
-        hidden_sizes=(16,),
-        learning_rate=0.02,
-        anneal_learning_rate=True,
-        max_gradient_norm=100.0,
-        gamma=0.98,
-        gae_lambda=1.0,
-        evaluate_every_env_steps=100_000,
-    )
-    learner = PPO("LooptreeEndless-v0", settings, cbs).run()
-    values = learner.network(torch.eye(4))[1].detach()  # of 1 for ever, discounted: 1 / (1 - 0.98)
-    assert bool((abs(values - 50) < 1).all()) == right
-    if not right:
-        assert (abs(values - 50) > 1).all()
-
-
 # --- states -------------------------------------------------------------------------------------------------
 
 

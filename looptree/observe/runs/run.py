@@ -1,0 +1,307 @@
+"""Run: what a Recorder wrote, read while the run goes on or afterwards.
+
+    run = Run("runs/first")
+    print(run)
+    run.metric("episode_return").values[-1]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from looptree.core.errors import LooptreeError, NoSuchField, listed, nearest
+from looptree.observe.runs import folder as files
+from looptree.observe.runs.database import WrongFormat, open_to_read
+from looptree.observe.timings import Timing
+from looptree.observe.traced_fields import is_called
+
+
+class NotARun(LooptreeError, FileNotFoundError):
+    """A folder has no run in it, or what is there cannot be read; the message says which."""
+
+
+class NoSuchStep(LooptreeError, LookupError):
+    """A run was asked about a step that it did not come to, or of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The values of a metric: from `passes[i]`, at whose end the run had come as far as `steps[i]` and had taken
+    `at_s[i]` seconds, it was `values[i]`, NaN where it was that, until the next one."""
+
+    name: str
+    passes: list[int]
+    steps: list[float]
+    at_s: list[float]
+    values: list[float]
+
+
+class FieldChange(NamedTuple):
+    """A traced field was `old` before and `new` after a hook; `value` is the new one where it is a number. The values
+    are texts, as a trace prints them."""
+
+    number: int  # in the order of all changes
+    pass_: int | None  # of the loop recorded; None outside of all passes
+    step: float | None  # how far the run was at the end of that pass; None before that
+    at: str  # the passes of all loops around the hook
+    field: str
+    hook: str
+    old: str
+    new: str
+    value: float | None
+
+
+class Cause(NamedTuple):
+    """The change that made a field what it was, where the hook stands that made it, and the fields that it reads."""
+
+    change: FieldChange
+    source: str
+    reads: tuple[str, ...]
+
+
+class Run:
+    """A run in a folder. Everything is read when it is asked for, so that a run that goes on shows how far it is.
+
+    Raises:
+        NotARun: the folder is not there, has no run in it, or what is there cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            what = "is a file" if self.folder.exists() else "does not exist"
+            raise NotARun(f"{self.folder} {what}; the folder of a run would fit.")
+        if not (self.folder / files.DATABASE).is_file():
+            raise NotARun(f"{self.folder} has no run in it: there is no {files.DATABASE}.")
+        with self._reading():
+            pass
+
+    # how it was made, and how it went
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with."""
+        return self._object(files.SETTINGS)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of what ran."""
+        return self._object(files.VERSIONS)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The tree, as `describe(loop).json()` has it."""
+        return self._object(files.DESCRIPTION)
+
+    @property
+    def code(self) -> list[tuple[str, str | None]]:
+        """The generated code, line by line, with the path of the hook or inner loop that stands there."""
+        lines = self._json(files.CODE)
+        if not isinstance(lines, list) or not all(isinstance(line, list) and len(line) == 2 for line in lines):
+            raise self._damaged(files.CODE, "it is not what a Recorder writes")
+        return [(str(text), None if path is None else str(path)) for text, path in lines]
+
+    @property
+    def loop(self) -> str:
+        """The path of the loop that was recorded."""
+        return self._about.get("loop", "")
+
+    @property
+    def over(self) -> str:
+        """What `steps` count."""
+        return self._about.get("over", "count")
+
+    @property
+    def began_at(self) -> str:
+        """When it began, in ISO 8601."""
+        return self._about.get("began_at", "")
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended, in one sentence; None where it goes on, or was killed."""
+        return self._about.get("ended")
+
+    @property
+    def passes(self) -> int:
+        """The passes recorded."""
+        ((number,),) = self._rows("SELECT count(*) FROM passes")
+        return int(number)
+
+    @property
+    def steps(self) -> float:
+        """How far it came, in the unit of `over`."""
+        ((steps,),) = self._rows("SELECT max(step) FROM passes")
+        return float(steps or 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, up to the latest pass."""
+        ((at_s,),) = self._rows("SELECT max(at_s) FROM passes")
+        return float(at_s or 0.0)
+
+    # what was recorded
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that have had a value."""
+        return tuple(name for (name,) in self._rows("SELECT DISTINCT name FROM metrics ORDER BY name"))
+
+    def metric(self, name: str) -> Curve:
+        """The values of a metric.
+
+        Raises:
+            NoSuchField: there is no such metric.
+        """
+        if name not in self.metrics:
+            raise NoSuchField(f"{self.folder} has no metric {name!r}. {_fits(name, self.metrics)}")
+        rows = self._rows(
+            "SELECT pass, step, at_s, value FROM metrics JOIN passes ON number = pass WHERE name = ? ORDER BY pass", name
+        )
+        passes, steps, at_s, values = zip(*rows, strict=True)
+        numbers = [math.nan if value is None else value for value in values]
+        return Curve(name, list(passes), list(steps), list(at_s), numbers)
+
+    @property
+    def timings(self) -> list[Timing]:
+        """The times of every line of the tree, in its order."""
+        rows = self._rows("SELECT path, kind, calls, total_s, own_s, all_s, place FROM timings ORDER BY line")
+        return [Timing(*row) for row in rows]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The traced fields that were changed, by their paths."""
+        return tuple(
+            name for (name,) in self._rows("SELECT DISTINCT name FROM changes JOIN names ON id = field ORDER BY name")
+        )
+
+    def changes(self, field: str) -> list[FieldChange]:
+        """The changes of a traced field, called by its path or the end of it, in the order in which they happened.
+
+        Raises:
+            NoSuchField: no such field was traced, or several.
+        """
+        rows = self._rows(
+            """SELECT changes.number, pass, step, at, fields.name, hooks.name, old, new, value
+            FROM changes JOIN names AS fields ON fields.id = field JOIN names AS hooks ON hooks.id = hook
+            LEFT JOIN passes ON passes.number = pass WHERE fields.name = ? ORDER BY changes.number""",
+            self.field(field),
+        )
+        return [FieldChange(*row) for row in rows]
+
+    def writers(self, field: str) -> dict[str, int]:
+        """The hooks that changed a traced field, with how often each did; the most frequent first."""
+        rows = self._rows(
+            """SELECT hooks.name, count(*) FROM changes JOIN names AS hooks ON hooks.id = hook
+            JOIN names AS fields ON fields.id = field WHERE fields.name = ? GROUP BY hook ORDER BY 2 DESC, 1""",
+            self.field(field),
+        )
+        return {hook: int(count) for hook, count in rows}
+
+    def why(self, field: str, step: float | None = None) -> Cause:
+        """Who made a traced field what it was in the pass that came to a step, or what it was in the end.
+
+        Raises:
+            NoSuchField: no such field was traced, or several.
+            NoSuchStep: the run did not come so far, or the field had not been changed by then.
+        """
+        changes = self.changes(field)
+        if step is not None:
+            rows = self._rows("SELECT min(number) FROM passes WHERE step >= ?", step)
+            if rows[0][0] is None:
+                raise NoSuchStep(f"{self.folder} came to {self.over} {self.steps:,.10g}, not to {step:,.10g}.")
+            changes = [change for change in changes if change.pass_ is None or change.pass_ <= rows[0][0]]
+        if not changes:
+            raise NoSuchStep(f"{self.field(field)} had not been changed by {self.over} {step:,.10g}.")
+        hook = next((each for each in _hooks(self.description) if changes[-1].hook in _names(each)), {})
+        return Cause(changes[-1], str(hook.get("source", "")), tuple(hook.get("reads", ())))
+
+    def field(self, name: str) -> str:
+        """The path of the traced field that a name, or the end of a path, means.
+
+        Raises:
+            NoSuchField: no such field was traced, or several.
+        """
+        fields = self.fields
+        found = [name] if name in fields else [field for field in fields if is_called(field, name)]
+        if len(found) > 1:
+            raise NoSuchField(f"Several traced fields are called {name!r}: {listed(found)}. Write the one that is meant.")
+        if not found:
+            ends = [field.rpartition(".")[2] for field in fields]
+            hint = _fits(name, [*fields, *ends]) if fields else "None was traced, or none was changed."
+            raise NoSuchField(f"The field {name!r} was not traced in {self.folder}. {hint}")
+        return found[0]
+
+    def __str__(self) -> str:
+        state = self.ended or "has not ended"
+        lines = [f"{self.folder}: {self.loop} {state}", f"{self.passes:,} passes, {self.over} {self.steps:,.10g}"]
+        lines += [f"{name} {self.metric(name).values[-1]:.6g}" for name in self.metrics]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    # reading
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return dict(self._rows("SELECT name, value FROM about"))
+
+    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = open_to_read(self.folder / files.DATABASE)
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except (sqlite3.Error, WrongFormat) as error:
+            raise self._damaged(files.DATABASE, str(error)) from error
+
+    def _object(self, name: str) -> dict[str, Any]:
+        found = self._json(name)
+        if not isinstance(found, dict):
+            raise self._damaged(name, "it is not what a Recorder writes")
+        return found
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._damaged(name, str(error)) from error
+
+    def _damaged(self, name: str, why: str) -> NotARun:
+        return NotARun(f"{self.folder / name} cannot be read: {why}.")
+
+
+def _hooks(part: Any) -> Iterator[dict[str, Any]]:
+    """The hooks in a description, from any part of it down."""
+    if isinstance(part, dict):
+        if "hook" in part:
+            yield part
+        for each in part.values():
+            yield from _hooks(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _hooks(each)
+
+
+def _names(hook: dict[str, Any]) -> tuple[str, str]:
+    """What a trace may call a hook."""
+    return str(hook.get("label")), f"{hook.get('owner')}.{hook.get('hook')}"
+
+
+def _fits(name: str, names: Any) -> str:
+    """What would fit instead of a name."""
+    close = nearest(name, names)
+    return f"Nearest is {close!r}." if close else f"There are {listed(names)}." if names else "There is none."

@@ -1,0 +1,60 @@
+"""Sampler: the callback by which a Recorder learns how far a run is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from looptree.callbacks.metrics import Metrics
+from looptree.core.callback import Callback
+from looptree.observe.runs.writer import Writer
+
+_PASS = "INSERT INTO passes VALUES (?, ?, ?)"
+_METRIC = "INSERT INTO metrics VALUES (?, ?, ?)"
+
+
+class Sampler(Callback):
+    """Puts down after each pass how far the run is, and which metrics have a new value.
+
+    Args:
+        writer: where to.
+        metrics: fields, as `find_owner` finds them.
+        over: the field that says how far the run is.
+        began_s: when the recording began, by `time.perf_counter`.
+        every_s: how often to call `now_and_then`, in seconds.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        metrics: tuple[str, ...],
+        over: str,
+        began_s: float,
+        every_s: float,
+        now_and_then: Callable[[], None],
+    ) -> None:
+        self.name = "recorder"
+        self.metrics = metrics
+        self.over = over
+        self._writer = writer
+        self._began_s = began_s
+        self._every_s = every_s
+        self._due_s = began_s + every_s
+        self._now_and_then = now_and_then
+        self._metrics: Metrics | None = None
+
+    def before_run(self) -> None:
+        """Find out where the fields are."""
+        if self._metrics is None:
+            self._metrics = Metrics(self.loop, self.metrics, self.over)
+
+    def after_pass(self) -> None:
+        """Put down what is new."""
+        assert self._metrics is not None
+        number, now_s = self.loop.count, time.perf_counter()
+        self._writer.add(_PASS, (number, self._metrics.step(), now_s - self._began_s))
+        for name, value in self._metrics.changed():
+            self._writer.add(_METRIC, (name, number, value))
+        if now_s >= self._due_s:
+            self._now_and_then()
+            self._due_s = time.perf_counter() + self._every_s

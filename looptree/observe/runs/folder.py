@@ -1,10 +1,10 @@
 """The folder of a run: which files are in it, and what stands in those that are written when it begins.
 
-    settings.json       what the run was made with, by whom asked: algorithm, environment, seed
-    versions.json       of Python, of this machine's system, and of the packages that were loaded
-    description.json    the tree, for programs; description.html the same to look at
-    code.json           the generated code line by line, each with the step that stands on it
-    run.db              metrics, times, and changes of fields
+settings.json       what the run was made with, by whom asked: algorithm, environment, seed
+versions.json       of Python, of this machine's system, and of the packages that were loaded
+description.json    the tree, for programs; description.html the same to look at
+code.json           the generated code line by line, each with the step that stands on it
+run.db              metrics, times, and changes of fields
 """
 
 from __future__ import annotations

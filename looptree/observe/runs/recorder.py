@@ -1,7 +1,7 @@
 """Recorder: writes down the runs of a loop while they go on, in a folder that `Run` reads.
 
-    with Recorder(learner, "runs/first", metrics=("loss", "epsilon"), over="env_steps", fields=("epsilon",)):
-        learner.run()
+with Recorder(learner, "runs/first", metrics=("loss", "epsilon"), over="env_steps", fields=("epsilon",)):
+    learner.run()
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run: what a Recorder wrote, read while the run goes on or afterwards.
 
-    run = Run("runs/first")
-    print(run)
-    run.metric("episode_return").values[-1]
+run = Run("runs/first")
+print(run)
+run.metric("episode_return").values[-1]
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,7 +162,8 @@ class Run:
         if name not in self.metrics:
             raise NoSuchField(f"{self.folder} has no metric {name!r}. {_fits(name, self.metrics)}")
         rows = self._rows(
-            "SELECT pass, step, at_s, value FROM metrics JOIN passes ON number = pass WHERE name = ? ORDER BY pass", name
+            "SELECT pass, step, at_s, value FROM metrics JOIN passes ON number = pass WHERE name = ? ORDER BY pass",
+            name,
         )
         passes, steps, at_s, values = zip(*rows, strict=True)
         numbers = [math.nan if value is None else value for value in values]
@@ -232,7 +232,9 @@ class Run:
         fields = self.fields
         found = [name] if name in fields else [field for field in fields if is_called(field, name)]
         if len(found) > 1:
-            raise NoSuchField(f"Several traced fields are called {name!r}: {listed(found)}. Write the one that is meant.")
+            raise NoSuchField(
+                f"Several traced fields are called {name!r}: {listed(found)}. Write the one that is meant."
+            )
         if not found:
             ends = [field.rpartition(".")[2] for field in fields]
             hint = _fits(name, [*fields, *ends]) if fields else "None was traced, or none was changed."

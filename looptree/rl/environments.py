@@ -12,11 +12,12 @@ from typing import Any, Literal, get_args
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import Error
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment, UnknownEnvironment
 from looptree.rl.settings import require
+from looptree.rl.workers import RestartingVectorEnv
 from looptree.rl.wrappers import wrapper_named
 
 Vectorization = Literal["auto", "native", "sync", "async"]
@@ -31,8 +32,9 @@ class Recipe:
 
     Wrappers go by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
     environment's own vector class, which takes no wrappers, "sync" steps one after the other in this process, "async"
-    each in a process of its own. "auto" takes the native class where there is one, nothing is to be worn, and more than
-    one environment is asked for (its array operations cost more than a single plain environment), else "sync".
+    each in a process of its own, which is begun anew where it dies (see `RestartingVectorEnv`). "auto" takes the native
+    class where there is one, nothing is to be worn, and more than one environment is asked for (its array operations
+    cost more than a single plain environment), else "sync".
     """
 
     env_id: str
@@ -64,9 +66,10 @@ class Recipe:
         try:
             if vectorization == "native":
                 return self._native(spec, num_envs, settings)
-            side_by_side: Any = AsyncVectorEnv if vectorization == "async" else SyncVectorEnv
-            environments: VectorEnv[Any, Any, Any] = side_by_side(
-                [single] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
+            environments: VectorEnv[Any, Any, Any] = (
+                RestartingVectorEnv([single] * num_envs)
+                if vectorization == "async"
+                else SyncVectorEnv([single] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
             )
         except (Error, ImportError) as error:
             raise EnvironmentUnavailable(f"{self.env_id} cannot be made here: {error}") from error

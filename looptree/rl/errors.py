@@ -18,6 +18,16 @@ class EnvironmentUnavailable(LooptreeError):
     outdated."""
 
 
+class EnvironmentBroken(LooptreeError):
+    """An environment in a process of its own breaks again and again, or broke when asked for what only it could
+    answer; the message has its traceback, or how its process ended."""
+
+
+class EnvironmentRestarted(UserWarning):
+    """An environment in a process of its own broke, and was begun anew; the message has its traceback, or how its
+    process ended."""
+
+
 class UnfitEnvironment(LooptreeError):
     """An environment's spaces, or the way in which it resets itself, do not fit what is to use them."""
 

@@ -97,14 +97,20 @@ class ReplayBuffer:
 
     def add(self, transition: Transition) -> None:
         """Store the real rows of one step, over the oldest ones where the buffer is full."""
-        envs = np.flatnonzero(transition.real)
-        count = len(envs)
-        if count == 0:
-            return
         if len(transition.real) != len(self._latest_rows):
             self._begin(len(transition.real))
-        if count < len(transition.real):
-            transition = Transition._make(values[envs] for values in transition)
+        envs = np.flatnonzero(transition.real)
+        if len(envs) == len(transition.real):
+            self._store(envs, transition)
+        elif len(envs):
+            self._store(envs, Transition._make(values[envs] for values in transition))
+        over = transition.terminated | transition.truncated  # rows that are not real too: an episode broke off there
+        if over.any():
+            self._latest_rows[over] = -1
+
+    def _store(self, envs: NDArray[np.int64], transition: Transition) -> None:
+        """Write the rows of environments `envs` `(n,)`, all of them real."""
+        count = len(envs)
         start = self.added % self.capacity
         rows = np.arange(start, start + count)
         if start + count > self.capacity:
@@ -116,9 +122,6 @@ class ReplayBuffer:
         self._next_slots[rows] = slots
         self.observations.write_next(slots, as_bytes(transition.next_observation), rows)
         self._latest_rows[envs] = rows
-        ended = transition.terminated | transition.truncated
-        if ended.any():
-            self._latest_rows[envs[ended]] = -1
         self.added += count
 
     def _place(self, envs: NDArray[np.int64], rows: NDArray[np.int64], observation: NDArray[Any]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ def gae(
     next_values: NDArray[np.floating[Any]],
     terminated: NDArray[np.bool_],
     truncated: NDArray[np.bool_],
+    real: NDArray[np.bool_],
     gamma: float,
     gae_lambda: float,
 ) -> NDArray[np.floating[Any]]:
@@ -23,9 +24,11 @@ def gae(
     All arrays are `(steps, envs)`, in the order in which the steps were made. `values` are those of the
     observations acted on, `next_values` those of what the actions led to: at the end of an episode its true
     last observation, in the last row the one that comes next. Beyond a terminated step there is no value;
-    a truncated one has the value of what follows. The sum of later errors stops at both.
+    a truncated one has the value of what follows. The sum of later errors stops at both. A row that is not
+    `real` has no error: the step before an episode broke off is worth what it led to.
     """
     deltas = rewards + gamma * np.where(terminated, 0.0, next_values).astype(values.dtype) - values
+    deltas *= real
     decays = np.where(terminated | truncated, 0.0, gamma * gae_lambda).astype(values.dtype)
     advantages = np.empty_like(deltas)
     advantage = np.zeros_like(deltas[0])

@@ -16,10 +16,11 @@ from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Recipe, autoreset_mode
-from looptree.rl.errors import EnvironmentStateError
+from looptree.rl.errors import EnvironmentBroken, EnvironmentStateError
 from looptree.rl.packed import check_observations, entries, fill, kept_type
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
+from looptree.rl.workers import LOST, MOST_FAILURES
 
 _RECENT_EPISODES = 100
 
@@ -39,6 +40,7 @@ class Source(Loop):
     transition: Transition
     env_steps: int  # real steps of single environments in the source's life
     episodes: int  # that ended in the source's life
+    restarts: int  # episodes that ended nowhere in the source's life, since their environment broke
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Source(Loop):
         self.restarted = ""  # why those of a loaded state could not be gone on with, where that is so
         self.env_steps = 0
         self.episodes = 0
+        self.restarts = 0
         self.recent_returns: deque[float] = deque(maxlen=_RECENT_EPISODES)
         self.recent_lengths: deque[int] = deque(maxlen=_RECENT_EPISODES)  # env steps
         self._returns = np.zeros(num_envs)  # of the episodes under way
@@ -74,17 +77,18 @@ class Source(Loop):
         raise NotImplementedError(f"{type(self).__name__} does not say how it steps; give it an on_step hook.")
 
     def after_step(self) -> None:
-        """Count the real steps, and the episodes that they end."""
+        """Count the real steps, and the episodes that they end; a truncated row that is not real has broken off."""
         transition = self.transition
         self._returns += np.where(transition.real, transition.reward, 0.0)
         self._lengths += transition.real
         self.env_steps += int(np.count_nonzero(transition.real))
-        ended = (transition.terminated | transition.truncated) & transition.real
-        if ended.any():
-            for env in np.flatnonzero(ended):
+        over = transition.terminated | transition.truncated
+        if over.any():
+            for env in np.flatnonzero(over & transition.real):
                 self.end_episode(int(env), float(self._returns[env]), int(self._lengths[env]))
-            self._returns[ended] = 0.0
-            self._lengths[ended] = 0
+            self.restarts += int(np.count_nonzero(over & ~transition.real))
+            self._returns[over] = 0.0
+            self._lengths[over] = 0
 
     def end_episode(self, env: int, episode_return: float, length: int) -> None:
         """An episode has ended in one environment: keep its return and its length in env steps."""
@@ -107,6 +111,7 @@ class Source(Loop):
         return super().state_dict() | {
             "env_steps": self.env_steps,
             "episodes": self.episodes,
+            "restarts": self.restarts,
             "recent_returns": list(self.recent_returns),
             "recent_lengths": list(self.recent_lengths),
             "returns": self._returns.copy(),
@@ -119,6 +124,7 @@ class Source(Loop):
         super().load_state_dict(state)
         self.env_steps = state["env_steps"]
         self.episodes = state["episodes"]
+        self.restarts = state["restarts"]
         self.recent_returns = deque(state["recent_returns"], _RECENT_EPISODES)
         self.recent_lengths = deque(state["recent_lengths"], _RECENT_EPISODES)
         self._returns = state["returns"].copy()
@@ -139,6 +145,9 @@ class GymSource(Source):
     `Transition` says is the same for both. An environment starts its first episode from a seed of its own and
     draws all later ones from the random stream that this seed began, so that no two episodes start alike, in
     one environment or in two.
+
+    An environment that breaks in a process of its own (see `RestartingVectorEnv`) loses its step: the row is
+    truncated and not `real`, and a new episode begins from a seed not used before. `restarts` counts them.
 
     In the middle of an episode `state_dict` has the state of the environments too. Where that cannot be
     saved, `load_state_dict` says why in `restarted`, and the next run begins new episodes, from seeds not
@@ -188,6 +197,11 @@ class GymSource(Source):
         if not self.begun:
             self.reset()
 
+    def failed_run(self) -> None:
+        """Where a step was broken off, nobody knows how far each environment has come: the next run begins new
+        episodes."""
+        self.begun = False
+
     def reset(self) -> None:
         """Begin a new episode in every environment; what was under way there is dropped."""
         # The steps made so far are part of the seed: no reset of this source repeats another.
@@ -212,6 +226,8 @@ class GymSource(Source):
             next_observation = following
         else:
             next_observation = with_final_observations(following, infos, self._space)
+            if LOST in infos:
+                real = ~infos[LOST]
         self.transition = Transition(
             self.observation, self.action, reward, terminated, truncated, next_observation, real
         )
@@ -290,8 +306,17 @@ class EpisodeSource(GymSource):
     lengths: NDArray[np.int64]  # (envs,) in env steps
 
     def items(self) -> Iterator[int]:
-        """The number of episodes that have ended, until all have."""
+        """The number of episodes that have ended, until all have.
+
+        Raises `EnvironmentBroken` where more than three episodes for each environment have broken off.
+        """
+        begun = self.restarts
         while (ended := int(np.count_nonzero(self.lengths))) < self.num_envs:
+            if self.restarts - begun > MOST_FAILURES * self.num_envs:
+                raise EnvironmentBroken(
+                    f"{self.restarts - begun} episodes broke off before {self.num_envs} came to their end; the "
+                    f"EnvironmentRestarted warnings say why."
+                )
             yield ended
 
     def before_run(self) -> None:

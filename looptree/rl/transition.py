@@ -15,8 +15,8 @@ class Transition(NamedTuple):
     the next observation has a value) are kept apart; where both are set, terminated counts.
     `next_observation` is what the action led to, at the end of an episode its true last observation, never
     the first of the next one. Where `real` is False, nothing happened but the reset of an environment that
-    resets itself one step late: such a row is no experience, is not to be stored, and counts neither as a
-    step nor in a return.
+    resets itself one step late, or of one that broke, whose row is truncated: such a row is no experience, is
+    not to be stored, and counts neither as a step nor in a return.
     """
 
     observation: NDArray[Any]  # (envs, *observation shape)

@@ -262,32 +262,43 @@ def test_a_failure_shows_its_traceback_and_is_how_the_run_ended(tmp_path, capsys
     ]
 
 
-def interrupted(tmp_path, presses):
-    """A long run that hears Ctrl-C a number of times, from when its first line is there."""
+def interrupted(tmp_path, presses, vectorization):
+    """A long run that hears Ctrl-C a number of times, from when its first line is there; as from a terminal, the
+    processes that it has made hear it too."""
     words = ["train", "dqn", "CartPole-v1", "--out", str(tmp_path / "out"), "--evaluate-every-env-steps", "256"]
+    words += ["--vectorization", vectorization, "--num-envs", "2", "--evaluation-episodes", "2"]
     with subprocess.Popen(
-        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        [*COMMAND, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         for _ in range(presses):
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert "of 50,000 env steps" in first
+    with pytest.raises(ProcessLookupError):  # nothing is left of the group
+        os.killpg(process.pid, 0)
     return process.returncode, out, err
 
 
-def test_ctrl_c_ends_the_run_at_the_end_of_a_pass(tmp_path):
-    status, out, err = interrupted(tmp_path, presses=1)
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_ctrl_c_ends_the_run_at_the_end_of_a_pass(tmp_path, vectorization):
+    status, out, err = interrupted(tmp_path, 1, vectorization)
     assert status == 130
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "Warning" not in err
     assert re.search(r"^dqn stopped by .*: Ctrl-C$", out, re.MULTILINE)
     assert "fresh episodes greedily" in out
     assert (tmp_path / "out" / "results.json").exists()
 
 
-def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
-    status, out, err = interrupted(tmp_path, presses=2)
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path, vectorization):
+    status, out, err = interrupted(tmp_path, 2, vectorization)
     assert status == 130
     assert "Traceback" not in err
     assert out == "" or "fresh episodes" in out  # both may come as one

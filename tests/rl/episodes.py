@@ -35,9 +35,9 @@ class Script:
 @st.composite
 def made_up(draw: st.DrawFn, most_envs: int = 3, most_steps: int = 25) -> Script:
     """Every observation is (number, env), with a number of its own. Some environments reset themselves one step late,
-    and now and then a source begins anew without saying so."""
+    some break, and now and then a source begins anew without saying so."""
     num_envs = draw(st.integers(1, most_envs))
-    ends = st.sampled_from(["", "", "", "terminated", "truncated", "both", "restart"])
+    ends = st.sampled_from(["", "", "", "terminated", "truncated", "both", "restart", "broken"])
     late = draw(st.booleans())
     numbers = iter(range(1_000_000))
     present = [next(numbers) for _ in range(num_envs)]
@@ -45,26 +45,27 @@ def made_up(draw: st.DrawFn, most_envs: int = 3, most_steps: int = 25) -> Script
     transitions = []
     cuts = 0
     for _ in range(draw(st.integers(1, most_steps))):
-        following = [next(numbers) for _ in range(num_envs)]
         how = [draw(ends) for _ in range(num_envs)]
-        real = np.array([not each for each in over])
-        kind = [each if happens else "" for each, happens in zip(how, real, strict=True)]
+        kind = ["" if resets else each for each, resets in zip(how, over, strict=True)]
+        broken = np.array([each == "broken" for each in kind])
+        real = ~np.array(over) & ~broken
+        following = [now if each else next(numbers) for now, each in zip(present, broken, strict=True)]
         cuts += sum(each != "" for each in kind)
         envs = np.arange(num_envs)
         transitions.append(
             Transition(
                 observation=np.stack([present, envs], 1).astype(np.float64),
                 action=np.array(present) % 10,
-                reward=np.array(present, np.float64) / 2,
+                reward=np.where(broken, 0.0, np.array(present) / 2),
                 terminated=np.array([each in ("terminated", "both") for each in kind]),
-                truncated=np.array([each in ("truncated", "both") for each in kind]),
+                truncated=np.array([each in ("truncated", "both") for each in kind]) | broken,
                 next_observation=np.stack([following, envs], 1).astype(np.float64),
                 real=real,
             )
         )
         ended = [each != "" for each in kind]
         # In the step that ends an episode, or, one step later, in one that is not real, the environment begins anew.
-        over = [late and each not in ("", "restart") for each in kind]
+        over = [late and each not in ("", "restart", "broken") for each in kind]
         begins = [end and not wait for end, wait in zip(ended, over, strict=True)]
         present = [next(numbers) if new else number for number, new in zip(following, begins, strict=True)]
     return Script(NUMBERS, num_envs, transitions, cuts)

@@ -67,7 +67,7 @@ def test_what_cannot_be_saved_is_named():
             environment_state(processes)
     finally:
         processes.close()
-    assert str(error.value) == "AsyncVectorEnv keeps its environments in other processes."
+    assert str(error.value) == "RestartingVectorEnv keeps its environments in other processes."
 
 
 def test_a_state_of_other_environments_is_refused():

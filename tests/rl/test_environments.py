@@ -23,7 +23,7 @@ def test_each_kind_can_be_asked_for():
     assert Recipe("CartPole-v1", vectorization="sync").make(3).num_envs == 3
     processes = Recipe("CartPole-v1", vectorization="async").make(2)
     try:
-        assert type(processes) is AsyncVectorEnv
+        assert isinstance(processes, AsyncVectorEnv)
     finally:
         processes.close()
 

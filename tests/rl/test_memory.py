@@ -139,7 +139,7 @@ def assert_holds(memory, kept):
     """The memory's rows are the transitions of a plain list, of which it keeps the newest."""
     assert len(memory) == min(len(kept), memory.capacity)
     newest = range(len(kept) - len(memory), len(kept))
-    rows = torch.tensor([number % memory.capacity for number in newest])
+    rows = torch.tensor([number % memory.capacity for number in newest], dtype=torch.int64)
     batch = memory.read(rows)
     for number, row in zip(newest, zip(*batch, strict=True), strict=True):
         observation, action, reward, terminated, next_observation = kept[number]

@@ -41,6 +41,8 @@ def by_hand(script, capacity):
             going[env] = number
             if transition.terminated[env] or transition.truncated[env]:
                 del going[env]
+        for env in np.flatnonzero(transition.truncated & ~transition.real):
+            going.pop(env, None)
     return rows, range(max(len(rows) - capacity, 0), len(rows))
 
 
@@ -104,6 +106,19 @@ def test_the_end_of_an_episode_ends_a_window():
     assert plugged.discounts.tolist() == [0.125, 0, 0, 0.125, 0.25, 0.5, 0.25, 0.5]
     assert plugged.batch.next_observation[:, 0].tolist() == [3, 4, 4, 7, 8, 8, 10, 10]
     assert plugged.batch.observation[:, 0].tolist() == [0, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_no_window_goes_over_a_step_that_was_lost():
+    memory = ReplayBuffer(10, NUMBERS, BUTTONS, stream(0))
+    lost = next(line([2]))._replace(reward=np.zeros(1), truncated=np.array([True]), real=np.array([False]))
+    lost = lost._replace(next_observation=lost.observation)
+    for transition in [lost, *line([0, 1]), lost, *line([2, 3])]:  # the new episode begins where the old one stood
+        memory.add(transition)
+    assert len(memory) == 4
+    plugged = sampled(memory, [0, 1, 2, 3], 3)
+    assert plugged.batch.reward.tolist() == [0 + 0.5, 1, 2 + 1.5, 3]
+    assert plugged.discounts.tolist() == [0.25, 0.5, 0.25, 0.5]  # what it stood at has a value, as after a truncation
+    assert plugged.batch.next_observation[:, 0].tolist() == [2, 2, 4, 4]
 
 
 def test_no_window_goes_over_the_write_head():

@@ -66,7 +66,7 @@ def test_advantages_reach_neither_over_episodes_nor_over_rows_of_a_reset(mode):
     rollout, environments, _ = filled(mode)
     values, following = rollout.values(worth(rollout.seen().numpy()))
     ends = rollout.terminated, rollout.truncated
-    advantages = gae(rollout.reward, values, following, *ends, 0.9, 0.8)
+    advantages = gae(rollout.reward, values, following, *ends, rollout.real, 0.9, 0.8)
     for env in range(3):
         mine = advantages[rollout.real[:, env], env]
         log = environments.envs[env].log
@@ -83,7 +83,9 @@ def test_both_ways_of_resetting_give_the_same_advantages():
     for mode in MODES:
         rollout, _, _ = filled(mode, num_envs=1, steps=36)
         values, following = rollout.values(worth(rollout.seen().numpy()))
-        advantages = gae(rollout.reward, values, following, rollout.terminated, rollout.truncated, 0.9, 0.8)
+        advantages = gae(
+            rollout.reward, values, following, rollout.terminated, rollout.truncated, rollout.real, 0.9, 0.8
+        )
         found.append(rollout.rows(advantages)[:15])
     np.testing.assert_array_equal(*found)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -71,6 +74,55 @@ class Identity(gymnasium.Env):
         return self.observe(), reward, False, self.clock == 100, {}
 
 
+class Fragile(gymnasium.Env):
+    """Breaks as `fault` says: "raise", "exit", "kill" or "unpicklable" in step `at` of its first episode, or "reset" at
+    its end, where it is reset (with `first`, in its first reset). Where `once` names a file, only the first process to
+    come that far breaks.
+
+    Observations are (a number drawn at reset, step); an episode lasts 12 steps, and each gives 1.
+    """
+
+    def __init__(self, fault: str = "", at: int = 7, once: Path | None = None, first: bool = False) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 100, (2,), np.float64)
+        self.action_space = gymnasium.spaces.Discrete(2)
+        self.fault, self.at, self.once = fault, at, once
+        self.episode = 0 if first and fault == "reset" else -1
+        self.clock = 0
+        self.start = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode += 1
+        self.clock = 0
+        self.start = self.np_random.random()
+        if self.fault == "reset" and self.episode == 1:
+            self.break_down()
+        return np.array([self.start, 0.0]), {}
+
+    def step(self, action):
+        self.clock += 1
+        if self.fault not in ("", "reset") and self.episode == 0 and self.clock == self.at:
+            self.break_down()
+        return np.array([self.start, self.clock]), 1.0, self.clock == 12, False, {}
+
+    def break_down(self) -> None:
+        if self.once is not None:
+            if self.once.exists():
+                return
+            self.once.touch()
+        if self.fault == "exit":
+            os._exit(3)
+        if self.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "unpicklable":
+
+            class Local(Exception):
+                pass
+
+            raise Local("it fell")
+        raise RuntimeError("it fell")
+
+
 class Engine:
     """Something that no one can save."""
 
@@ -84,6 +136,7 @@ class Physics(Identity):
 
 
 def register() -> None:
-    for name, maker in (("LooptreeIdentity-v0", Identity), ("LooptreePhysics-v0", Physics)):
+    toys = {"LooptreeIdentity-v0": Identity, "LooptreePhysics-v0": Physics, "LooptreeFragile-v0": Fragile}
+    for name, maker in toys.items():
         if name not in gymnasium.registry:
             gymnasium.register(name, maker)

@@ -432,6 +432,7 @@ class PPO(Learner):
             next_values,
             rollout.terminated,
             rollout.truncated,
+            rollout.real,
             self.gamma,
             self.gae_lambda,
         )

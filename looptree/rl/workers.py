@@ -1,0 +1,260 @@
+"""RestartingVectorEnv: environments in processes of their own, each of which is begun anew where it breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+# What Gymnasium's processes do; it is what AsyncVectorEnv lets its own `worker` be built on.
+from gymnasium.vector.async_vector_env import AsyncState, _async_worker
+from gymnasium.vector.utils import CloudpickleWrapper, clear_mpi_env_vars
+
+from looptree.rl.errors import EnvironmentBroken, EnvironmentRestarted
+from looptree.rl.seeding import child, integer_seed
+
+LOST = "looptree_lost"  # the entry of infos that says in which environments a step was lost
+
+MOST_FAILURES = 3  # of one environment that are put up with, without a completed step between them
+_CLOSE_S = 5.0  # for environments to close themselves in
+_EXIT_S = 1.0  # for a process that has broken to end in
+
+Maker = Callable[[], gymnasium.Env[Any, Any]]
+
+
+class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
+    """Gymnasium's `AsyncVectorEnv`, which goes on where an environment raises or its process dies.
+
+    The environment is made anew in a new process, and reset with a seed that has not been used before. Its step is
+    lost: for the agent the episode was truncated where it stood, with a reward of 0 and, as `final_obs` of the infos,
+    the observation that was acted on; `LOST` of the infos marks the environments to which that happened. The others
+    lose nothing. An `EnvironmentRestarted` warning has the traceback, or how the process ended.
+
+    An environment that breaks again and again without completing a step raises `EnvironmentBroken`. Ctrl-C, which a
+    terminal sends to all processes, is left to this one.
+    """
+
+    parent_pipes: list[Any]  # of _Worker: what stands where AsyncVectorEnv has the pipes
+
+    def __init__(self, makers: Sequence[Maker]) -> None:
+        self._news: list[tuple[int, str]] = []  # environments that were begun anew, and why
+        super().__init__(makers, shared_memory=False, worker=_serve, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    def _check_spaces(self) -> None:
+        """All processes have just begun: put workers in the place of the pipes to them."""
+        self.parent_pipes = [
+            _Worker(number, maker, process, pipe, self._news)
+            for number, (maker, process, pipe) in enumerate(
+                zip(self.env_fns, self.processes, self.parent_pipes, strict=True)
+            )
+        ]
+        check: Any = super()._check_spaces
+        try:
+            check()
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    @property
+    def restarts(self) -> int:
+        """How many environments have been begun anew."""
+        return sum(worker.restarts for worker in self.parent_pipes)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin a new episode in every environment, as `AsyncVectorEnv` does."""
+        try:
+            return super().reset(seed=seed, options=options)
+        finally:
+            self._settle()
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step every environment, as `AsyncVectorEnv` does."""
+        try:
+            return super().step(actions)
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Wait for no answer any more, where Ctrl-C has come between, and tell what was begun anew."""
+        self._state = AsyncState.DEFAULT
+        while self._news:
+            number, story = self._news.pop(0)
+            self.processes[number] = self.parent_pipes[number].process
+            warnings.warn(
+                f"Environment {number} of {self} broke, and was begun anew in a new process (restart {self.restarts}); "
+                f"its episode counts as truncated. {story}",
+                EnvironmentRestarted,
+                stacklevel=3,
+            )
+
+    def close_extras(self, timeout: float | None = _CLOSE_S, terminate: bool = False) -> None:
+        """Let all environments close themselves, and end the processes of those that take longer than `timeout`
+        seconds (None: as long as they like); with `terminate`, of all at once."""
+        for worker in self.parent_pipes:
+            worker.end_soon()
+        deadline = time.monotonic() if terminate else None if timeout is None else time.monotonic() + timeout
+        for worker in self.parent_pipes:
+            worker.end(deadline)
+
+
+class _Worker:
+    """An environment in a process of its own, and the pipe to it: what is sent is answered, whatever happens there."""
+
+    def __init__(
+        self, number: int, maker: Maker, process: BaseProcess, pipe: Connection, news: list[tuple[int, str]]
+    ) -> None:
+        self.number = number
+        self.maker = maker
+        self.process = process
+        self.restarts = 0
+        self._pipe = pipe
+        self._news = news
+        self._asked: tuple[str, Any] | None = None  # what is to be answered
+        self._reset: dict[str, Any] = {"seed": None, "options": None}  # how the present episode was begun
+        self._observation: Any = None  # the latest
+        self._failures = 0  # since the latest completed step
+
+    def send(self, message: tuple[str, Any]) -> None:
+        """Ask for something; an answer that nobody has waited for is dropped first."""
+        if self._asked is not None:
+            self.recv()
+        if message[0] == "reset":
+            self._reset = message[1]
+        self._ask(message)
+
+    def recv(self) -> tuple[Any, bool]:
+        """The answer; where the environment broke, that of a new one.
+
+        Raises `EnvironmentBroken` where a new one does no better, or cannot answer what the old one was asked.
+        """
+        assert self._asked is not None
+        command, _ = self._asked
+        answer, story = self._hear()
+        if story and command not in ("reset", "step"):
+            raise EnvironmentBroken(f"Environment {self.number} broke when asked for {command!r}. {story}")
+        if story:
+            observation, info = self._begin_anew(story)
+            lost = {**info, "final_obs": self._observation, LOST: True}
+            answer = (observation, 0.0, False, True, lost) if command == "step" else (observation, info)
+        elif command == "step":
+            self._failures = 0
+        if command in ("reset", "step"):
+            self._observation = answer[0]
+        return answer, True
+
+    def _ask(self, message: tuple[str, Any]) -> None:
+        self._asked = message
+        with contextlib.suppress(OSError):  # the process is no more, as will be heard
+            self._pipe.send(message)
+
+    def _hear(self) -> tuple[Any, str]:
+        """The answer of the process, or why there is none. Nothing else waits for it."""
+        try:
+            answer, well = self._pipe.recv()
+            story = "" if well else f"It raised:\n{answer}"
+        except (EOFError, OSError):
+            answer, story = None, self._how_it_ended()
+        self._asked = None
+        return answer, story
+
+    def _how_it_ended(self) -> str:
+        status = self._ended().exitcode or 0
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+        return f"Its process {how}."
+
+    def _begin_anew(self, story: str) -> tuple[Any, dict[str, Any]]:
+        """The first observation and info of a new environment in a new process."""
+        while story:
+            self._failures += 1
+            if self._failures > MOST_FAILURES:
+                raise EnvironmentBroken(
+                    f"Environment {self.number} broke {self._failures} times without completing a step. {story}"
+                )
+            self.restarts += 1
+            self._news.append((self.number, story))
+            self._ended()
+            self._pipe.close()
+            self.process, self._pipe = _start(self.number, self.maker)
+            self._ask(("reset", {**self._reset, "seed": self._new_seed()}))
+            answer, story = self._hear()
+        first: tuple[Any, dict[str, Any]] = answer
+        return first
+
+    def _new_seed(self) -> int | None:
+        """A seed that no reset has had; None where the latest had none, so that chance decides."""
+        seed = self._reset["seed"]
+        if seed is None:
+            return None
+        return integer_seed(child(np.random.SeedSequence(seed), "restart", str(self.restarts)))
+
+    def end_soon(self) -> None:
+        """Let the environment close itself."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(("close", None))
+
+    def end(self, deadline: float | None) -> None:
+        """Wait for that until `deadline` (in `time.monotonic`; None: for ever), and no longer."""
+        with contextlib.suppress(EOFError, OSError):
+            while self._pipe.poll(_left_s(deadline)):
+                self._pipe.recv()
+        self._pipe.close()
+        self._ended(_left_s(deadline))
+
+    def _ended(self, wait_s: float | None = _EXIT_S) -> BaseProcess:
+        """The process, which has ended by itself or is ended after `wait_s` seconds."""
+        self.process.join(wait_s)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        return self.process
+
+
+def _left_s(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _start(number: int, maker: Maker) -> tuple[BaseProcess, Connection]:
+    """A process that makes an environment and serves it, and the pipe to it."""
+    pipe, their_pipe = multiprocessing.Pipe()
+    arguments = (number, CloudpickleWrapper(maker), their_pipe, pipe)
+    process = multiprocessing.Process(target=_serve, name=f"Worker-{number}", args=arguments, daemon=True)
+    with clear_mpi_env_vars():
+        process.start()
+    their_pipe.close()
+    return process, pipe
+
+
+def _serve(number: int, maker: Maker, pipe: Connection, parent_pipe: Connection, *_: Any) -> None:
+    """Make an environment, and do with it what comes down the pipe, until that says close or the other end is no more.
+    What is raised goes back as the text of its traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    report: Any = _Report(pipe)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        try:
+            shared: Any = None  # neither memory nor a limit on how many run at a time
+            _async_worker(number, maker, pipe, parent_pipe, shared, report, AutoresetMode.SAME_STEP, shared)
+        except Exception:  # what making or closing an environment raises, Gymnasium does not report
+            report.put((traceback.format_exc(),))
+
+
+class _Report:
+    """Stands where Gymnasium has a queue of errors, which would have to pickle what was raised."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def put(self, error: tuple[Any, ...]) -> None:
+        self._pipe.send((error[-1], False))

@@ -49,7 +49,7 @@ SETTINGS = {
 }
 ENVIRONMENTS = {
     "CartPole-v1": tuple(SETTINGS),
-    "Acrobot-v1": tuple(SETTINGS),
+    "MountainCar-v0": tuple(SETTINGS),
     "Pendulum-v1": ("a2c", "ppo"),
 }
 RUNS = [f"{algorithm} {env_id}" for env_id, algorithms in ENVIRONMENTS.items() for algorithm in algorithms]

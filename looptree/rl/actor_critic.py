@@ -22,6 +22,7 @@ from looptree.rl.packed import as_bytes
 from looptree.rl.policies import Policy
 from looptree.rl.twins import twins, twins_gradient
 
+_IMAGES = 512  # asked about at once: on their way through the filters they are ten times as large
 _SMALL = 2**17  # multiplications in one product of matrices; OpenBLAS starts threads beyond 2^18
 
 
@@ -57,6 +58,7 @@ class ActorCritic(Network):
             self.register_parameter(f"bias_{layer}", bias)
             self.hidden.append((weight, bias))
         self._reads_numbers = isinstance(encoder, Numbers)
+        self._learns_to_read = bool(list(encoder.parameters()))
         self._largest_product = max(
             inputs * units for inputs, units in itertools.pairwise((*sizes, policy.output_size))
         )
@@ -83,10 +85,18 @@ class ActorCritic(Network):
             torch.addmv(self.critic_bias, critic, self.critic_weight),
         )
 
+    def ask(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, without autograd, for any number of observations."""
+        with torch.no_grad():
+            if not self._learns_to_read:
+                return self.forward(observation)
+            outputs, values = zip(*map(self.forward, observation.split(_IMAGES)), strict=True)
+            return torch.cat(outputs), torch.cat(values)
+
     def backward(self, flat: FlatParameters) -> Backward:
         """The quickest way to the gradient of a loss. It asks for slopes at the policy's outputs, at the values, and
         at each parameter that is the policy's own."""
-        if list(self.encoder.parameters()):
+        if self._learns_to_read:
             return ByAutograd(self, flat, self.policy.parameters())
         return _ByHand(self, flat)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import enum
+from collections import deque
 from types import FunctionType
 from typing import Any
 
@@ -45,6 +46,8 @@ def environment_state(environment: AnyEnvironment) -> dict[str, Any]:
             continue
         if isinstance(value, np.random.Generator):
             state["generators"][field] = generator_state(value)
+        elif isinstance(value, deque) and _is_plain(list(value)):
+            state["fields"][field] = copy.deepcopy(list(value))
         elif _is_plain(value):
             state["fields"][field] = copy.deepcopy(value)
         else:
@@ -65,7 +68,9 @@ def restore_environment(environment: AnyEnvironment, state: dict[str, Any]) -> N
             f"{type(environment).__name__} around {len(inner)}; make it as in the run that was saved."
         )
     for field, value in state["fields"].items():
-        setattr(environment, field, copy.deepcopy(value))
+        own = getattr(environment, field, None)
+        copied = copy.deepcopy(value)
+        setattr(environment, field, deque(copied, own.maxlen) if isinstance(own, deque) else copied)
     for field, value in state["generators"].items():
         setattr(environment, field, generator_from(value))
     for member, member_state in zip(inner, state["inner"], strict=True):

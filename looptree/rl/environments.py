@@ -7,12 +7,13 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import FrameStackObservation
 
 from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment, UnknownEnvironment
@@ -84,15 +85,35 @@ class Recipe:
             raise BadSetting(f"The native vector class of {self.env_id} takes no wrappers; {fits}")
         return gymnasium.make_vec(self.env_id, num_envs, "vector_entry_point", **settings)
 
-    def single_spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-        """The observation space and the action space of a single environment.
+    def single(self) -> Single:
+        """What there is to know of a single environment.
 
         Raises what `make` raises.
         """
         alone = replace(self, vectorization="sync") if self.vectorization == "async" else self
         environments = alone.make(1)
         environments.close()
-        return environments.single_observation_space, environments.single_action_space
+        stacks = isinstance(environments, SyncVectorEnv) and _stacks_frames(environments.envs[0])
+        return Single(environments.single_observation_space, environments.single_action_space, stacks)
+
+
+class Single(NamedTuple):
+    """What there is to know of a single environment before a learner for it is made."""
+
+    observations: gymnasium.Space[Any]
+    actions: gymnasium.Space[Any]
+    stacks_frames: bool  # whether observations are arrays of frames that move up by one with each step
+
+
+def _stacks_frames(environment: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the outermost of an environment's wrappers that makes observations is `FrameStackObservation`."""
+    while isinstance(environment, gymnasium.Wrapper):
+        if isinstance(environment, FrameStackObservation):
+            return isinstance(environment.observation_space, gymnasium.spaces.Box)
+        if isinstance(environment, gymnasium.ObservationWrapper):
+            return False
+        environment = environment.env
+    return False
 
 
 def check_making(settings: Any) -> None:

@@ -7,6 +7,7 @@ import functools
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation
 
 
 class Shown(gymnasium.Env):
@@ -151,6 +152,26 @@ class Seen(Shown):
         return float(action == self.target)
 
 
+class Before(Seen):
+    """What was shown one step before is to be named; every step shows one image, as `stacked` shows two."""
+
+    def __init__(self) -> None:
+        super().__init__("Image")
+
+    def reset(self, *, seed=None, options=None):
+        self.shown = 0
+        return super().reset(seed=seed)
+
+    def show(self):
+        self.target, self.shown = self.shown, int(self.np_random.integers(4))
+        return self.look(self.shown)
+
+
+def stacked() -> gymnasium.Env:
+    """The last two images of `Before`."""
+    return FrameStackObservation(Before(), 2, padding_type="zero")
+
+
 class Endless(gymnasium.Env):
     """Goes round four places; every step is worth 1. Nothing but a limit on its time ends it."""
 
@@ -174,6 +195,8 @@ def register() -> None:
         "LooptreeBits-v0": (ShownBits, None),
         "LooptreePoint-v0": (ShownPoint, None),
         "LooptreeEndless-v0": (Endless, 8),
+        "LooptreeBefore-v0": (Before, None),
+        "LooptreeStacked-v0": (stacked, None),
     }
     for kind in SEEN:
         limits[f"LooptreeSeen{kind}-v0"] = (functools.partial(Seen, kind), None)

@@ -54,6 +54,25 @@ def test_a_restored_environment_goes_on_as_the_saved_one(env_id, vectorization):
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("wrapper", ["FrameStackObservation(3)", "RecordEpisodeStatistics(2)"])
+def test_wrappers_that_look_back_do_so_after_the_restoring_too(wrapper):
+    saved, fresh = (Recipe("CartPole-v1", (wrapper,)).make(2) for _ in range(2))
+    for environments in (saved, fresh):
+        environments.reset(seed=[1, 2])
+    for _ in steps(saved, 75, seed=0):
+        pass
+    state = environment_state(saved)
+    assert_plain(state)
+    expected = list(steps(saved, 50, seed=1))
+    restore_environment(fresh, state)
+    for mine, others in zip(expected, steps(fresh, 50, seed=1), strict=True):
+        for left, right in zip(mine, others, strict=True):
+            np.testing.assert_array_equal(left, right)
+    if wrapper.startswith("Record"):
+        assert fresh.envs[0].return_queue == saved.envs[0].return_queue
+        assert fresh.envs[0].return_queue.maxlen == 2
+
+
 def test_what_cannot_be_saved_is_named():
     register()
     environments = Recipe("LooptreePhysics-v0").make(2)

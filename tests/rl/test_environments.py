@@ -134,7 +134,7 @@ def test_a_native_class_takes_no_wrappers():
 @pytest.mark.parametrize("vectorization", ["auto", "sync", "async"])
 def test_every_environment_wears_its_wrappers_the_innermost_first(vectorization):
     recipe = Recipe("CartPole-v1", ("TimeAwareObservation", "FrameStackObservation(stack_size=3)"), vectorization)
-    space, actions = recipe.single_spaces()
+    space, actions, _ = recipe.single()
     assert (space.shape, int(actions.n)) == ((3, 5), 2)
     environments = recipe.make(2)
     try:
@@ -169,3 +169,19 @@ def test_streams_of_different_names_differ_and_repeat():
     assert all(0 <= seed < 2**63 for seed in seeds)
     drawn = numpy_generator(stream(3, "a")).random(4)
     np.testing.assert_array_equal(drawn, numpy_generator(stream(3, "a")).random(4))
+
+
+@pytest.mark.parametrize(
+    ("wrappers", "stacks"),
+    [
+        ((), False),
+        (("FrameStackObservation(3)",), True),
+        (("FrameStackObservation(3)", "RecordEpisodeStatistics"), True),
+        (("FrameStackObservation(3)", "FlattenObservation"), False),
+        (("FlattenObservation", "FrameStackObservation(3)"), True),
+        (("TimeAwareObservation(flatten=False)", "FrameStackObservation(3)"), False),  # of a Dict
+    ],
+)
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_frames_are_stacked_where_the_outermost_wrapper_of_observations_does_so(wrappers, stacks, vectorization):
+    assert Recipe("CartPole-v1", wrappers, vectorization).single().stacks_frames == stacks

@@ -13,6 +13,7 @@ import pytest
 
 from looptree import Callback
 from looptree.rl.algorithms import ALGORITHMS
+from tests.rl.identities import register
 
 REPLAYING = {
     "total_env_steps": 480,
@@ -51,6 +52,8 @@ ENVIRONMENTS = {
     "CartPole-v1": tuple(SETTINGS),
     "MountainCar-v0": tuple(SETTINGS),
     "Pendulum-v1": ("a2c", "ppo"),
+    "LooptreeSeenEntries-v0": ("dqn", "ppo"),
+    "LooptreeStacked-v0": ("a2c", "rainbow"),
 }
 RUNS = [f"{algorithm} {env_id}" for env_id, algorithms in ENVIRONMENTS.items() for algorithm in algorithms]
 
@@ -87,9 +90,13 @@ class StopAt(Callback):
 
 
 def fresh(run):
+    register()
     name, env_id = run.split()
     algorithm = ALGORITHMS[name]
-    return algorithm.learner(env_id, algorithm.settings(**SETTINGS[name]), seed=3)
+    settings = SETTINGS[name]
+    if env_id.startswith("Looptree") and "normalise_observations" in settings:
+        settings = settings | {"normalise_observations": False}  # images are scaled as they are
+    return algorithm.learner(env_id, algorithm.settings(**settings), seed=3)
 
 
 def last_pass_before_the_stop(run):

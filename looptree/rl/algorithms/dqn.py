@@ -263,7 +263,7 @@ class DQN(Learner):
         settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
         learner = type(self).__name__
         recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
-        observations, actions = recipe.single_spaces()
+        observations, actions, stacks_frames = recipe.single()
         actions = fitting_actions(learner, "dqn", actions)
         plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]
         design = QDesign(stream(seed, "network"))
@@ -277,7 +277,9 @@ class DQN(Learner):
         self.gamma = settings.gamma
         self.epsilon = settings.epsilon_start
         self.to_environment = members_of(actions)
-        self.memory = ReplayBuffer(settings.replay_capacity, observations, actions, stream(seed, "replay"))
+        self.memory = ReplayBuffer(
+            settings.replay_capacity, observations, actions, stream(seed, "replay"), stacked_frames=stacks_frames
+        )
         self.target_network = copy.deepcopy(network)
         self.flat = FlatParameters(network.parameters())
         explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))

@@ -364,7 +364,7 @@ class PPO(Learner):
         """
         settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
         recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
-        observations, actions = recipe.single_spaces()
+        observations, actions, _ = recipe.single()
         network = actor_critic(type(self).__name__, observations, actions, settings, stream(seed, "network"))
         self.settings: Any = settings
         self.recipe = recipe
@@ -422,8 +422,8 @@ class PPO(Learner):
         """Estimate the advantages with the critic as it is, and note how likely the actions were."""
         rollout, policy = self.memory, self.network.policy
         action = torch.from_numpy(rollout.action.reshape(-1, *policy.action_shape))
+        outputs, of_seen = self.network.ask(rollout.seen())
         with torch.no_grad():
-            outputs, of_seen = self.network(rollout.seen())
             log_prob = policy.log_prob(outputs[: len(action)], action)
         values, next_values = rollout.values(of_seen.numpy())
         advantages = gae(

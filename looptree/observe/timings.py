@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from looptree.core.plan import HookPlan, LoopPlan, PhasePlan, Step
+from looptree.core.plan import CallPlan, HookPlan, LoopPlan, PhasePlan, Step
 from looptree.core.tree import Branch, branches
 from looptree.observe.meter import Meter
 
@@ -28,6 +28,10 @@ class Timing:
         own_s: seconds in it alone. 0 for a phase and a call, whose lines only group what other lines say.
         all_s: the seconds of the whole Profile.
         place: `file:line`.
+        name: what the line is called in the tree: `before_step`, `phase train`.
+        note: what the tree says beside that: a callback, an inner loop, when it runs.
+        depth: how many lines stand above it, up to that of the loop that was watched.
+        key: of the hook or inner loop in the plan and in the code; none for a phase.
     """
 
     path: str
@@ -37,6 +41,10 @@ class Timing:
     own_s: float
     all_s: float
     place: str = ""
+    name: str = ""
+    note: str = ""
+    depth: int = 0
+    key: str = ""
 
     @property
     def mean_s(self) -> float:
@@ -61,7 +69,7 @@ class Timings:
         self.total_s = sum(self._alone_s(loop) for loop in plan.walk())
         self.by_line: dict[int, Timing] = {}  # by the id of the branch
         self._aliases: dict[str, list[Timing]] = {}
-        self._read(self.root, None, set())
+        self._read(self.root, None, 0, set())
 
     def __iter__(self) -> Iterator[Timing]:
         return iter(self.by_line.values())
@@ -105,7 +113,7 @@ class Timings:
         called = sum(self._loop_s(inner) - self._alone_s(inner) for inner in loop.inner_loops)
         return self._loop_s(loop) - sum(self._meter(key).total_s for key in hooks) - called
 
-    def _read(self, branch: Branch, phase: str | None, seen: set[str]) -> None:
+    def _read(self, branch: Branch, phase: str | None, depth: int, seen: set[str]) -> None:
         part, inner = branch.part, branch.inner
         if isinstance(part, str):
             return
@@ -113,39 +121,45 @@ class Timings:
         if isinstance(part, PhasePlan):
             phase = part.name
             total_s = sum(self._meter(step.key).total_s for step in _phase_steps(part))
-            timing = Timing(f"{branch.loop.path}.{phase}", "phase", 0, total_s, 0.0, self.total_s)
+            timing = self._timing(branch, depth, f"{branch.loop.path}.{phase}", "phase", 0, total_s, 0.0)
         elif isinstance(part, HookPlan):
             if part.key in seen:
                 return  # it was replaced on the way, and has its line
             seen.add(part.key)
-            timing = self._hook(part, branch, where)
+            timing = self._hook(part, branch, depth, where)
         elif branch.again:
             assert inner is not None
             meter = self._meter(part.key)
             path = f"{where}.{branch.name}.{inner.name}"
-            timing = Timing(path, "call", meter.calls, meter.total_s, 0.0, self.total_s, branch.place)
+            timing = self._timing(branch, depth, path, "call", meter.calls, meter.total_s, 0.0)
         else:
             assert inner is not None
             phase = None
             calls = self._meter(inner.key).calls
-            loop_s, own_s = self._loop_s(inner), self._own_s(inner)
-            timing = Timing(inner.path, "loop", calls, loop_s, own_s, self.total_s, branch.place)
+            timing = self._timing(branch, depth, inner.path, "loop", calls, self._loop_s(inner), self._own_s(inner))
         self.by_line[id(branch)] = timing
         for child in branch.children:
-            self._read(child, phase, seen)
+            self._read(child, phase, depth + 1, seen)
 
-    def _hook(self, hook: HookPlan, branch: Branch, where: str) -> Timing:
+    def _hook(self, hook: HookPlan, branch: Branch, depth: int, where: str) -> Timing:
         meter = self._meter(hook.key)
         name = hook.name
         callback = hook.owner.rpartition(".")[2] if hook.owner != branch.loop.path else ""
         path = f"{where}.{callback}.{name}" if callback else f"{where}.{name}"
-        timing = Timing(path, "hook", meter.calls, meter.total_s, meter.total_s, self.total_s, branch.place)
+        timing = self._timing(branch, depth, path, "hook", meter.calls, meter.total_s, meter.total_s)
         others = {f"{where}.{name}", f"{branch.loop.path}.{name}", f"{hook.owner}.{name}"}
         if callback:
             others |= {hook.owner, f"{branch.loop.path}.{callback}.{name}"}
         for other in others - {path}:
             self._aliases.setdefault(other, []).append(timing)
         return timing
+
+    def _timing(
+        self, branch: Branch, depth: int, path: str, kind: str, calls: int, total_s: float, own_s: float
+    ) -> Timing:
+        key = branch.part.key if isinstance(branch.part, LoopPlan | HookPlan | CallPlan) else ""
+        shown = (branch.place, branch.name, branch.note, depth, key)
+        return Timing(path, kind, calls, total_s, own_s, self.total_s, *shown)
 
 
 def _phase_steps(phase: PhasePlan) -> Iterator[Step]:

@@ -26,7 +26,8 @@ CREATE TABLE metrics (name TEXT, pass INTEGER, value REAL, PRIMARY KEY (name, pa
 
 -- A row for each line of the tree, in its order, with the times of the whole run so far.
 CREATE TABLE timings (
-    line INTEGER PRIMARY KEY, path TEXT, kind TEXT, calls INTEGER, total_s REAL, own_s REAL, all_s REAL, place TEXT
+    line INTEGER PRIMARY KEY, path TEXT, kind TEXT, calls INTEGER, total_s REAL, own_s REAL, all_s REAL, place TEXT,
+    name TEXT, note TEXT, depth INTEGER, key TEXT
 );
 
 -- Texts that stand in many changes.

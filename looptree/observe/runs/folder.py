@@ -15,7 +15,6 @@ import sys
 from importlib import metadata
 
 from looptree.core.loop import Loop
-from looptree.core.plan import CallPlan, HookPlan
 
 SETTINGS = "settings.json"
 VERSIONS = "versions.json"
@@ -37,11 +36,7 @@ def versions_json() -> str:
 
 
 def code_json(loop: Loop) -> str:
-    """The generated code of a loop and of those below as JSON: a pair for each line, of its text and the path of the
+    """The generated code of a loop and of those below as JSON: a pair for each line, of its text and the key of the
     hook or inner loop on it, or null."""
-    lines = []
-    for line in loop.code_lines:
-        step = line.step
-        path = f"{step.owner}.{step.name}" if isinstance(step, HookPlan) else None
-        lines.append([str(line), step.loop if isinstance(step, CallPlan) else path])
+    lines = [[str(line), line.step.key if line.step is not None else None] for line in loop.code_lines]
     return json.dumps(lines, ensure_ascii=False) + "\n"

@@ -13,6 +13,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,7 +35,7 @@ _EVERY_S = 0.5
 _KEPT_CHANGES = 1_000_000  # between two times that they are written
 
 _ABOUT = "INSERT OR REPLACE INTO about VALUES (?, ?)"
-_TIMING = "INSERT OR REPLACE INTO timings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_TIMING = "INSERT OR REPLACE INTO timings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _NAME = "INSERT OR IGNORE INTO names (name) VALUES (?)"
 _CHANGE = """INSERT INTO changes VALUES (
     ?, ?, ?, (SELECT id FROM names WHERE name = ?), (SELECT id FROM names WHERE name = ?), ?, ?, ?
@@ -111,6 +112,7 @@ class Recorder:
             undo.enter_context(self.profile)
             if self._trace is not None:
                 undo.enter_context(self._trace)
+            self._now_and_then()  # so that the tree is there from the beginning
             self._watching = undo.pop_all()
         return self
 
@@ -158,11 +160,7 @@ class Recorder:
 
     def _now_and_then(self) -> None:
         """Hand over what is not written pass by pass: the times so far, and the changes of fields since."""
-        rows = [
-            (number, each.path, each.kind, each.calls, each.total_s, each.own_s, each.all_s, each.place)
-            for number, each in enumerate(self.profile)
-        ]
-        self._writer.add(_TIMING, *rows)
+        self._writer.add(_TIMING, *((number, *astuple(timing)) for number, timing in enumerate(self.profile)))
         if self._trace is not None:
             for change in self._trace.take():
                 self._changes += 1

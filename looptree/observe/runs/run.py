@@ -101,12 +101,18 @@ class Run:
         return self._object(files.DESCRIPTION)
 
     @property
+    def hooks(self) -> list[dict[str, Any]]:
+        """The hooks in the description, wherever they stand in the tree."""
+        return list(_hooks(self.description))
+
+    @property
     def code(self) -> list[tuple[str, str | None]]:
-        """The generated code, line by line, with the path of the hook or inner loop that stands there."""
+        """The generated code, line by line, with the key of the hook or inner loop that stands there, as `timings` have
+        it."""
         lines = self._json(files.CODE)
         if not isinstance(lines, list) or not all(isinstance(line, list) and len(line) == 2 for line in lines):
             raise self._damaged(files.CODE, "it is not what a Recorder writes")
-        return [(str(text), None if path is None else str(path)) for text, path in lines]
+        return [(str(text), None if key is None else str(key)) for text, key in lines]
 
     @property
     def loop(self) -> str:
@@ -172,8 +178,8 @@ class Run:
     @property
     def timings(self) -> list[Timing]:
         """The times of every line of the tree, in its order."""
-        rows = self._rows("SELECT path, kind, calls, total_s, own_s, all_s, place FROM timings ORDER BY line")
-        return [Timing(*row) for row in rows]
+        rows = self._rows("SELECT * FROM timings ORDER BY line")
+        return [Timing(*columns) for _, *columns in rows]
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -182,8 +188,9 @@ class Run:
             name for (name,) in self._rows("SELECT DISTINCT name FROM changes JOIN names ON id = field ORDER BY name")
         )
 
-    def changes(self, field: str) -> list[FieldChange]:
-        """The changes of a traced field, called by its path or the end of it, in the order in which they happened.
+    def changes(self, field: str, latest: int = -1) -> list[FieldChange]:
+        """The changes of a traced field, called by its path or the end of it, in the order in which they happened; all,
+        or the latest ones only.
 
         Raises:
             NoSuchField: no such field was traced, or several.
@@ -191,10 +198,35 @@ class Run:
         rows = self._rows(
             """SELECT changes.number, pass, step, at, fields.name, hooks.name, old, new, value
             FROM changes JOIN names AS fields ON fields.id = field JOIN names AS hooks ON hooks.id = hook
-            LEFT JOIN passes ON passes.number = pass WHERE fields.name = ? ORDER BY changes.number""",
+            LEFT JOIN passes ON passes.number = pass WHERE fields.name = ? ORDER BY changes.number DESC LIMIT ?""",
+            self.field(field),
+            latest,
+        )
+        return [FieldChange(*row) for row in reversed(rows)]
+
+    def written(self, field: str) -> dict[str, Curve]:
+        """The numbers that a traced field was changed to, apart for each hook that did it. A change outside of all
+        passes, or in one that was not finished, stands where the change before it does.
+
+        Raises:
+            NoSuchField: no such field was traced, or several.
+        """
+        rows = self._rows(
+            """SELECT hooks.name, pass, step, at_s, value FROM changes JOIN names AS hooks ON hooks.id = hook
+            JOIN names AS fields ON fields.id = field LEFT JOIN passes ON passes.number = pass
+            WHERE fields.name = ? AND value IS NOT NULL ORDER BY changes.number""",
             self.field(field),
         )
-        return [FieldChange(*row) for row in rows]
+        curves: dict[str, Curve] = {}
+        place: tuple[int, float, float] = (0, 0.0, 0.0)
+        for hook, pass_, step, at_s, value in rows:
+            place = place if step is None else (pass_, step, at_s)
+            curve = curves.setdefault(hook, Curve(hook, [], [], [], []))
+            curve.passes.append(place[0])
+            curve.steps.append(place[1])
+            curve.at_s.append(place[2])
+            curve.values.append(value)
+        return curves
 
     def writers(self, field: str) -> dict[str, int]:
         """The hooks that changed a traced field, with how often each did; the most frequent first."""
@@ -220,7 +252,7 @@ class Run:
             changes = [change for change in changes if change.pass_ is None or change.pass_ <= rows[0][0]]
         if not changes:
             raise NoSuchStep(f"{self.field(field)} had not been changed by {self.over} {step:,.10g}.")
-        hook = next((each for each in _hooks(self.description) if changes[-1].hook in _names(each)), {})
+        hook = next((each for each in self.hooks if changes[-1].hook in _names(each)), {})
         return Cause(changes[-1], str(hook.get("source", "")), tuple(hook.get("reads", ())))
 
     def field(self, name: str) -> str:

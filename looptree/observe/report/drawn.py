@@ -1,0 +1,123 @@
+"""Drawn: the pages themselves, from templates in which every text is escaped.
+
+A page says which scripts may run in it, by their digests, and that nothing may be fetched: were a text from a run ever
+taken for a script, no browser would run it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from looptree.observe.report import words
+from looptree.observe.report.charts import Axis, Chart, axes, charts
+from looptree.observe.report.groups import Group, differences, flat, grouped, seed_of, title
+from looptree.observe.report.held import SMOOTHED_OVER
+from looptree.observe.report.side_by_side import side_by_side
+from looptree.observe.report.timelines import Timeline, timelines
+from looptree.observe.report.times import code, slowest, tree
+from looptree.observe.runs import Run
+
+_PACKAGE = "looptree.observe.report"
+
+_templates = Environment(
+    loader=PackageLoader(_PACKAGE),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {
+    "number": words.number,
+    "time": words.time_of,
+    "share": words.share,
+    "day": words.day,
+    "spaced": words.spaced,
+}
+_templates.globals |= {"counted": words.counted, "seed_of": seed_of, "title_of": title}
+
+
+def one_run(run: Run) -> str:
+    """The page about one run."""
+    groups, over = [Group(title(run), (run,))], axes([run])
+    shown, fields, root = charts(groups, over), timelines(run, over), tree(run)
+    contents = {
+        "run": run,
+        "numbers": _numbers(run, shown),
+        "fields": fields,
+        "tree": root,
+        "slowest": slowest(root) if root else [],
+        "code": code(run),
+        "settings": flat(run.settings),
+    }
+    return _page("run.html", contents, groups, over, shown, fields)
+
+
+def comparison(runs: Sequence[Run]) -> str:
+    """The page that compares runs."""
+    groups, over = grouped(runs), axes(runs)
+    firsts = [group.runs[0] for group in groups]
+    contents = {
+        "runs": runs,
+        "times": side_by_side(groups),
+        "settings": differences([flat(run.settings) for run in firsts]),
+        "versions": differences([run.versions for run in firsts]),
+    }
+    return _page("comparison.html", contents, groups, over, charts(groups, over), [])
+
+
+def _asset(name: str) -> str:
+    return resources.files(_PACKAGE).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _page(
+    template: str,
+    contents: dict[str, Any],
+    groups: Sequence[Group],
+    over: Sequence[Axis],
+    shown: Sequence[Chart],
+    fields: Sequence[Timeline],
+) -> str:
+    scripts = [_asset("page.js"), get_plotlyjs()]
+    return _templates.get_template(template).render(
+        contents,
+        groups=groups,
+        axes=over,
+        charts=shown,
+        smoothed_over=SMOOTHED_OVER,
+        data={
+            "axes": {axis.key: {"name": axis.name, "end": axis.end} for axis in over},
+            "charts": [chart.drawn for chart in shown],
+            "fields": [field.drawn for field in fields],
+        },
+        style=Markup(_asset("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+    )
+
+
+def _numbers(run: Run, shown: Sequence[Chart]) -> list[tuple[str, str, str]]:
+    """What one wants to know first: names, numbers, and a word about each."""
+    axis = axes([run])[0]
+    far = words.number(axis.end)
+    rate = f"{words.number(round(axis.end / run.seconds))} {axis.name} a second" if run.seconds else ""
+    ends = [(chart.name, chart.extent) for chart in shown if chart.extent is not None]
+    return [
+        (axis.name, far, "" if axis.key == "passes" else f"in {words.counted(run.passes, 'pass')}"),
+        ("time", words.time_of(run.seconds), rate),
+        *(
+            (words.spaced(name), words.number(end.last), f"{words.number(end.low)} to {words.number(end.high)}")
+            for name, end in ends
+        ),
+    ]

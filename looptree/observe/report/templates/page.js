@@ -1,0 +1,146 @@
+// What moves on the page: its theme, its charts, the field that is picked, the tree's folds, the order of a table.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+  const borders = ["solid", "dashed", "dotted", "double"];
+  const symbols = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star"];
+  const marks = ["●", "■", "◆", "▲", "▼", "✚", "✖", "★"];
+  const faint = 0.35;
+
+  // Theme
+
+  const root = document.documentElement;
+  const button = document.getElementById("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const nameButton = () => { button.textContent = isDark() ? "Light" : "Dark"; };
+  const changeTheme = () => { nameButton(); drawAll(); };
+  button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; changeTheme(); });
+  system.addEventListener("change", changeTheme);
+  nameButton();
+
+  // A colour as the page has it now: what a variable stands for is known to elements only.
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.hidden = true;
+  const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+  const seriesColour = (number) => colour(`series-${number % 8}`);
+  const see_through = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+
+  for (const sample of all("[data-group].sample")) {
+    const number = Number(sample.dataset.group);
+    sample.style.borderTopStyle = borders[number % borders.length];
+    sample.style.borderTopColor = `var(--series-${number % 8})`;
+  }
+  for (const mark of all(".mark")) {
+    const number = Number(mark.dataset.writer);
+    mark.textContent = marks[number % marks.length];
+    mark.style.color = `var(--series-${number % 8})`;
+  }
+
+  // Charts
+
+  const axis = () => document.querySelector("[name=axis]:checked")?.value ?? Object.keys(data.axes)[0];
+  const isShown = (group) => document.querySelector(`[name=group][value="${group}"]`)?.checked ?? true;
+  // Plotly takes texts for HTML of a kind, so names from a run are written as what they show.
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+  function curves(chart) {
+    const series = chart[axis()].filter((one) => isShown(one.group));
+    const smoothed = new Set(series.filter((one) => one.kind === "mean").map((one) => one.group));
+    return series.flatMap((one) => {
+      const paint = seriesColour(one.group);
+      const line = { color: paint, width: 2, dash: dashes[one.group % dashes.length] };
+      const shared = { x: one.x, hoverinfo: "x+y", type: "scatter", mode: "lines", connectgaps: false, cliponaxis: false };
+      if (one.kind === "values") {
+        const behind = smoothed.has(one.group);
+        const few = one.x.length <= 60;
+        return [{
+          ...shared, y: one.y, opacity: behind ? faint : 1, mode: few ? "lines+markers" : "lines",
+          line: { ...line, shape: "hv", width: behind ? 1 : 2, dash: behind ? "solid" : line.dash },
+          marker: { color: paint, size: 5, symbol: symbols[one.group % symbols.length] },
+        }];
+      }
+      const edge = { ...shared, hoverinfo: "skip", line: { width: 0, color: paint } };
+      const band = one.low
+        ? [{ ...edge, y: one.low }, { ...edge, y: one.high, fill: "tonexty", fillcolor: see_through(paint, 0.18) }]
+        : [];
+      return [...band, { ...shared, y: one.y, line }];
+    });
+  }
+
+  function timeline(field) {
+    return field[axis()].map((one) => ({
+      x: one.x, y: one.y, type: "scatter", mode: "markers", hoverinfo: "x+y", cliponaxis: false,
+      marker: { color: seriesColour(one.writer), symbol: symbols[one.writer % symbols.length], size: 6, opacity: 0.85 },
+    }));
+  }
+
+  function layout() {
+    const lines = { gridcolor: colour("edge"), linecolor: colour("edge"), zeroline: false, automargin: true, tickcolor: colour("edge") };
+    return {
+      margin: { l: 48, r: 12, t: 8, b: 40 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("faint") },
+      showlegend: false, hovermode: "closest",
+      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("edge"), font: { color: colour("text") } },
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
+      xaxis: { ...lines, title: { text: plain(data.axes[axis()].name), standoff: 8 }, range: [0, data.axes[axis()].end] },
+      yaxis: { ...lines, nticks: 6 },
+    };
+  }
+
+  const config = { displayModeBar: false, responsive: true };
+  function draw(plot) {
+    if (!window.Plotly || plot.offsetParent === null) return;
+    const isCurve = "chart" in plot.dataset;
+    const drawn = isCurve ? curves(data.charts[plot.dataset.chart]) : timeline(data.fields[plot.dataset.timeline]);
+    Plotly.react(plot, drawn, layout(), config);
+  }
+  const drawAll = () => all(".plot").forEach(draw);
+  for (const input of all("[name=axis], [name=group]")) input.addEventListener("change", drawAll);
+  // The drawing library stands below, so that the page is there to read before it is.
+  document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(drawAll)));
+
+  // The field that is picked
+
+  const picker = document.getElementById("field");
+  function pick() {
+    for (const field of all("[data-field]")) field.hidden = field.dataset.field !== picker.value;
+    all("[data-timeline]").forEach(draw);
+  }
+  if (picker) {
+    picker.addEventListener("change", pick);
+    pick();
+  }
+
+  // The tree and tables
+
+  for (const fold of all("[data-fold]")) {
+    fold.addEventListener("click", () => {
+      for (const branch of all(".tree details")) {
+        branch.open = fold.dataset.fold === "open" || branch.querySelector(":scope > .below > :is(details, .leaf)") !== null;
+      }
+    });
+  }
+  for (const more of all("[data-all]")) {
+    more.addEventListener("click", () => {
+      const isShort = document.getElementById(more.dataset.all).classList.toggle("short");
+      more.setAttribute("aria-expanded", String(!isShort));
+      more.textContent = more.textContent.replace(isShort ? "fewer" : "all", isShort ? "all" : "fewer");
+    });
+  }
+  for (const head of all(".sortable th[aria-sort]")) {
+    head.firstElementChild.addEventListener("click", () => {
+      const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+      for (const other of all("th[aria-sort]", head.parentElement)) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", order);
+      const body = head.closest("table").tBodies[0];
+      const value = (row) => row.cells[head.cellIndex].dataset.value;
+      const compare = (a, b) => (isNaN(value(a)) ? value(a).localeCompare(value(b)) : value(a) - value(b));
+      const rows = [...body.rows].sort(compare);
+      body.append(...(order === "descending" ? rows.reverse() : rows));
+    });
+  }
+})();

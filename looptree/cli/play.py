@@ -93,6 +93,7 @@ def _environments(recipe: Recipe, film: Any) -> VectorEnv[Any, Any, Any]:
     """A single environment, whose pictures go to the film where there is one."""
     settings = {"render_mode": "rgb_array", "innermost": [film.wrapped]} if film is not None else {}
     try:
-        return replace(recipe, vectorization="sync").make(1, **settings)
+        plain = recipe if recipe.vectorization == "envpool" else replace(recipe, vectorization="sync")
+        return plain.make(1, **settings)
     except LooptreeError as error:
         raise UsageError(str(error)) from error

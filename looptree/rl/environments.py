@@ -1,9 +1,7 @@
-"""Recipe: how the environments of a run are made; what is wrong with an id, and how environments reset themselves."""
+"""Recipe: how the environments of a run are made; and how environments reset themselves."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,12 +14,17 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import FrameStackObservation
 
 from looptree.core.errors import BadSetting, listed
-from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment, UnknownEnvironment
+from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment
+from looptree.rl.pool import PoolVectorEnv
+from looptree.rl.registered import environment_spec
 from looptree.rl.settings import require
 from looptree.rl.workers import RestartingVectorEnv
 from looptree.rl.wrappers import wrapper_named
 
-Vectorization = Literal["auto", "native", "sync", "async"]
+Vectorization = Literal["auto", "native", "sync", "async", "envpool"]
+
+_PLAIN = "vectorization='sync' or 'async' would fit."
+
 Dressing = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
 
@@ -31,11 +34,13 @@ class Recipe:
 
         Recipe("CartPole-v1", ("TimeAwareObservation",), "async").make(8)
 
-    Wrappers go by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
+    An id is one that Gymnasium or an installed package registers, or `module:id` (see `environment_spec`). Wrappers go
+    by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
     environment's own vector class, which takes no wrappers, "sync" steps one after the other in this process, "async"
-    each in a process of its own, which is begun anew where it dies (see `RestartingVectorEnv`). "auto" takes the native
-    class where there is one, nothing is to be worn, and more than one environment is asked for (its array operations
-    cost more than a single plain environment), else "sync".
+    each in a process of its own, which is begun anew where it dies (see `RestartingVectorEnv`), and "envpool" is
+    EnvPool, which has environments and ids of its own, and takes no wrappers either (see `PoolVectorEnv`). "auto" takes
+    the native class where there is one, nothing is to be worn, and more than one environment is asked for (its array
+    operations cost more than a single plain environment), else "sync".
     """
 
     env_id: str
@@ -55,10 +60,13 @@ class Recipe:
 
         Raises `UnknownEnvironment` (with the nearest ids), `EnvironmentUnavailable` where it cannot be made here, what
         `wrapper_named` raises, `UnfitEnvironment` where a wrapper does not fit, and `BadSetting` for a number of
-        environments below 1, and for a native class that there is none of or that would have to wear something.
+        environments below 1, for a native class that there is none of, and for wrappers where none are taken.
         """
         if num_envs < 1:
             raise BadSetting(f"num_envs={num_envs}: at least 1 environment is needed.")
+        if self.vectorization == "envpool":
+            self._refuse_wrappers("EnvPool", innermost)
+            return PoolVectorEnv(self.env_id, num_envs, **settings)
         spec = environment_spec(self.env_id)
         worn: list[Dressing] = [*innermost, *map(wrapper_named, self.wrappers)]
         native = spec.vector_entry_point is not None and num_envs > 1 and not worn
@@ -66,6 +74,7 @@ class Recipe:
         single = partial(_dressed, spec, worn, settings)
         try:
             if vectorization == "native":
+                self._refuse_wrappers(f"The native vector class of {self.env_id}", innermost)
                 return self._native(spec, num_envs, settings)
             environments: VectorEnv[Any, Any, Any] = (
                 RestartingVectorEnv([single] * num_envs)
@@ -78,12 +87,13 @@ class Recipe:
         return environments
 
     def _native(self, spec: EnvSpec, num_envs: int, settings: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
-        fits = "vectorization='sync' or 'async' would fit."
         if spec.vector_entry_point is None:
-            raise BadSetting(f"{self.env_id} has no native vector class; {fits}")
-        if self.wrappers:
-            raise BadSetting(f"The native vector class of {self.env_id} takes no wrappers; {fits}")
+            raise BadSetting(f"{self.env_id} has no native vector class; {_PLAIN}")
         return gymnasium.make_vec(self.env_id, num_envs, "vector_entry_point", **settings)
+
+    def _refuse_wrappers(self, who: str, innermost: Sequence[Dressing]) -> None:
+        if self.wrappers or innermost:
+            raise BadSetting(f"{who} takes no wrappers; {_PLAIN}")
 
     def single(self) -> Single:
         """What there is to know of a single environment.
@@ -129,34 +139,6 @@ def _dressed(spec: EnvSpec, worn: Sequence[Dressing], settings: dict[str, Any]) 
     for dressing in worn:
         environment = dressing(environment)
     return environment
-
-
-def environment_spec(env_id: str) -> EnvSpec:
-    """What Gymnasium has registered under an id, or under the id in `module:id` once the module is imported.
-
-    Raises `UnknownEnvironment`, with the nearest ids that would fit, and where the module cannot be imported.
-    """
-    module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
-    except ImportError as error:
-        raise UnknownEnvironment(
-            f"{module!r}, which is to register {name!r}, cannot be imported: {error}. A module on Python's path before "
-            f"the colon would fit."
-        ) from error
-    try:
-        return gymnasium.spec(name)
-    except (Error, ImportError) as error:
-        names = {name.lower(): name for name in gymnasium.registry}
-        close = [names[name] for name in difflib.get_close_matches(name.lower(), names, n=3)]
-        if close:
-            hint = f"The nearest ids are {listed(close)}."
-        elif module:
-            hint = f"Importing {module!r} does not register it."
-        else:
-            hint = "Import the package that registers it, or name that too: 'package:Name-v0'."
-        raise UnknownEnvironment(f"No environment is registered as {name!r}. {hint}") from error
 
 
 def autoreset_mode(environments: VectorEnv[Any, Any, Any]) -> AutoresetMode:

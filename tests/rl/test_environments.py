@@ -109,7 +109,7 @@ def test_bad_settings_say_what_would_fit():
     with pytest.raises(BadSetting) as error:
         Recipe("CartPole-v1", vectorization="threads").make(1)
     assert str(error.value) == (
-        "Recipe(vectorization='threads'): one of 'auto', 'native', 'sync' and 'async' would fit."
+        "Recipe(vectorization='threads'): one of 'auto', 'native', 'sync', 'async' and 'envpool' would fit."
     )
     with pytest.raises(BadSetting) as error:
         Recipe("Acrobot-v1", vectorization="native").make(1)

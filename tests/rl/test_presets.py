@@ -61,7 +61,7 @@ def test_a_preset_may_say_how_environments_are_made(tmp_path):
         ('source = "me"\nwrappers = ["A", 1]', "DQNSettings(wrappers=['A', 1]): a list of strings would fit."),
         (
             'source = "me"\nvectorization = "x"',
-            "DQNSettings(vectorization='x'): one of 'auto', 'native', 'sync' and 'async' would fit.",
+            "DQNSettings(vectorization='x'): one of 'auto', 'native', 'sync', 'async' and 'envpool' would fit.",
         ),
         ('source = "me"\ngamma = 2.0', "DQNSettings(gamma=2.0): a number from 0 to 1 would fit."),
         ("gamma = 0.9", 'it does not say where its values are from; source = "..." would fit.'),

@@ -50,7 +50,8 @@ class DQNSettings:
     num_envs: int = 1
     """Environments that are stepped side by side."""
     vectorization: Vectorization = "auto"
-    """How they stand side by side: by the environment's own vector class, in turn, or each in its own process."""
+    """How they stand side by side: by the environment's own vector class, in turn, each in its own process, or in
+    EnvPool."""
     wrappers: tuple[str, ...] = ()
     """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
     env_steps_per_pass: int = 4

@@ -46,7 +46,7 @@ def run(tmp_path):
 
 
 def test_it_trains_by_its_id_on_the_command_line(run, tmp_path):
-    words = ["--steps", "200", "--vectorization", "async", "--num-envs", "2", "--evaluation-episodes", "2"]
+    words = ["--steps", "200", "--hidden-sizes", "8"]
     entry = "acme = acme:register"
     done = run(entry, "-m", "looptree.cli", "train", "a2c", "acme/Walk-v0", *words, "--out", "run")
     assert done.returncode == 0, done.stderr

@@ -133,9 +133,13 @@ def starts(source, steps):
     return found
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "native"])
+@pytest.mark.parametrize("vectorization", ["sync", "native", "async"])  # in test_workers restarts too
 def test_no_two_episodes_start_alike(vectorization):
-    found = starts(GymSource(Recipe("CartPole-v1", vectorization=vectorization), 4), 300)
+    source = GymSource(Recipe("CartPole-v1", vectorization=vectorization), 4)
+    found = starts(source, 300)
+    source.reset()  # whose seeds have not been used before either
+    found += starts(source, 60)
+    source.close()
     assert len(found) > 30
     assert len(set(found)) == len(found)
 

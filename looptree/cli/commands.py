@@ -8,6 +8,7 @@ from collections.abc import Callable
 from looptree.cli.options import Options, read_options
 from looptree.cli.play import play
 from looptree.cli.presets import show_presets
+from looptree.cli.report import show_report
 from looptree.cli.runs import show_runs
 from looptree.cli.traced import trace
 from looptree.cli.train import built, ending, train, trained
@@ -48,6 +49,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "trace": trace,
     "runs": show_runs,
     "why": why,
+    "report": show_report,
     "play": play,
     "presets": show_presets,
 }

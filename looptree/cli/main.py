@@ -26,6 +26,7 @@ COMMANDS = {
     "trace": "train, and print which hook changed which field; or print what was traced in a run",
     "runs": "list what was trained: how far each run came, its return, and how it ended",
     "why": "print which hook made a field of a run what it was, and what it read",
+    "report": "write a page about a run, or about several beside each other: curves, times, fields, code",
     "play": "play episodes of the agent that a run kept, print their returns, and film them",
     "presets": "list the settings that are known to work, by algorithm and environment",
 }
@@ -33,7 +34,7 @@ COMMANDS = {
 HELP = "\n".join(
     [
         "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
-        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN [OPTIONS]",
+        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN, looptree report RUN [RUN ...]",
         "       looptree runs [FOLDER]",
         "       looptree presets [ALGORITHM]",
         "",

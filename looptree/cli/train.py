@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options
+from looptree.cli.report import save_report
 from looptree.cli.results import save_results, with_words
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
@@ -50,6 +51,7 @@ def train(options: Options) -> int:
     print(_evaluation(learner, returns))
     save_results(recorder.folder, _results(learner, returns, train_s), learner.kept_state)
     print(f"run: {recorder.folder}")
+    print(f"report: {save_report([recorder.folder])}")
     return status
 
 

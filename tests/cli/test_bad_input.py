@@ -155,6 +155,15 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
         ("trace", run, "--stop-if", "print()"): "--stop-if: 'print()' is not a condition on fields; comparisons of",
         ("trace", "dqn", "CartPole-v1", "--stop-if", "los < 1"): "--stop-if: No loop or callback of dqn has a field",
         ("trace", "dqn", "CartPole-v1", "--stop-if", "__import__('os')"): "is not a condition on fields; comparisons",
+        ("report",): "report is followed by the folder of a run, or by several: looptree report runs/first",
+        ("report", run, run / "nothing"): f"{run / 'nothing'} does not exist; the folder of a run would fit.",
+        (
+            "report",
+            run,
+            "--out",
+            run / "none" / "page.html",
+        ): f"{run / 'none' / 'page.html'} cannot be written: No such",
+        ("report", run, "--oput", "page.html"): "there is no option '--oput'; nearest is --out.",
         ("runs", run / "nothing"): f"there is no folder {run / 'nothing'}; looptree train makes one",
         ("runs", "--all"): "runs is followed by one folder at most: looptree runs runs",
     }.items():

@@ -18,7 +18,7 @@ from looptree.observe.runs import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "looptree.cli"]
-FILES = ["agent.npz", "code.json", "description.html", "description.json", "results.json", "run.db"]
+FILES = ["agent.npz", "code.json", "description.html", "description.json", "report.html", "results.json", "run.db"]
 FILES += ["settings.json", "versions.json"]
 SHORT = ["dqn", "CartPole-v1", "--steps", "600", "--learning-starts-env-steps", "200", "--gradient-steps-per-pass", "8"]
 
@@ -41,12 +41,13 @@ def test_train_ends_with_the_times_why_it_ended_and_the_evaluation(tmp_path):
     tree, _, rest = done.stdout.partition("\n\n")
     assert tree.splitlines()[0].split() == ["calls", "total", "own", "mean", "share"]
     assert "source: GymSource" in tree and "update: QUpdate" in tree
-    ended, made, kept, evaluation, saved = rest.splitlines()
+    ended, made, kept, evaluation, saved, page = rest.splitlines()
     assert ended == "dqn ran all 3 items"
     assert made == "it made 600 env steps and 24 gradient steps"
     assert re.fullmatch(r"kept: the agent of env step \d+, whose evaluation had mean return [\d.]+", kept)
     assert evaluation.startswith("it plays 20 fresh episodes greedily: mean return ")
     assert saved == f"run: {tmp_path / 'new' / 'run'}"
+    assert page == f"report: {tmp_path / 'new' / 'run' / 'report.html'}"
     assert "600 of 600 env steps" in done.stderr and "/s, episode return " in done.stderr
     assert "loss " in done.stderr and "epsilon " in done.stderr
 
@@ -142,6 +143,20 @@ def test_the_same_seed_gives_the_same_agent_in_runs_of_their_own(tmp_path):
     for line in (first, second):
         mean = f"{results['evaluation_mean_return']:.6g}"
         assert line.split()[1:] == ["dqn", "CartPole-v1", "3", "600", mean, "ran", "all", "3", "items"]
+
+
+def test_report_writes_a_page_about_a_run_and_about_several(tmp_path):
+    for seed in (1, 2):
+        assert looptree("train", *SHORT, "--seed", seed, "--out", tmp_path / f"run{seed}").returncode == 0
+    page = tmp_path / "run1" / "report.html"
+    page.unlink()
+    done = looptree("report", tmp_path / "run1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"report: {page}\n", "")
+    assert page.read_text().startswith("<!doctype html>")
+    done = looptree("report", tmp_path / "run1", tmp_path / "run2", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "report: report.html\n", "")
+    done = looptree("report", tmp_path / "run1", tmp_path / "run2", "--out", tmp_path / "both.html")
+    assert (tmp_path / "both.html").read_text() == (tmp_path / "report.html").read_text()
 
 
 def test_why_and_trace_tell_what_was_recorded(tmp_path):
@@ -258,7 +273,7 @@ def test_a_failure_shows_its_traceback_and_is_how_the_run_ended(tmp_path, capsys
     assert "source.on_step()" in said.err
     assert Run(tmp_path / "out").ended == "failed in GymSource.on_step: RuntimeError: the pole fell off"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        name for name in FILES if name not in ("agent.npz", "results.json")
+        name for name in FILES if name not in ("agent.npz", "report.html", "results.json")
     ]
 
 

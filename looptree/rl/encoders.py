@@ -71,7 +71,7 @@ class NatureCNN(Encoder):
     """Three layers of filters and a linear one, each followed by a ReLU (Mnih et al. 2015, Methods). For images.
 
     Pixels are taken from 0..255 to 0..1. What comes before the last three dimensions of an image, as stacked frames do,
-    are further channels.
+    are further channels. A network as published has no hidden layers after it: `hidden_sizes=()`.
     """
 
     size = 512

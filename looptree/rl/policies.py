@@ -162,9 +162,9 @@ class DiagonalGaussian(Policy):
     """A normal distribution for each dimension, with the outputs as means, and standard deviations that are
     parameters of their own, the same for all observations. For `Box`.
 
-    An action of -1 to 1 stands for the way from the lower to the upper bound of the space; in a dimension
-    that is not bounded on both sides it stands for itself. What lies outside the bounds is clipped for the
-    environment only: the probability is that of the action as it was sampled.
+    An action of -1 to 1 stands for the way from the lower to the upper bound of the space. In a dimension with only one
+    bound, -1 is the lower or 1 the upper one, and in one with none an action stands for itself. What lies outside the
+    bounds is clipped for the environment only: the probability is that of the action as it was sampled.
     """
 
     action_dtype = torch.float32
@@ -175,9 +175,10 @@ class DiagonalGaussian(Policy):
         self.action_shape = (self.output_size,)
         self.log_std = nn.Parameter(torch.full((self.output_size,), initial_log_std))
         self.low, self.high = space.low, space.high
-        bounded = np.isfinite(self.low) & np.isfinite(self.high)
-        # Halved first: the way between the widest bounds is no finite number.
-        low, high = np.where(bounded, self.low, -1.0) / 2, np.where(bounded, self.high, 1.0) / 2
+        below, above = np.isfinite(self.low), np.isfinite(self.high)
+        low = np.where(below, self.low, np.where(above, self.high - 2, -1.0))
+        high = np.where(above, self.high, np.where(below, self.low + 2, 1.0))
+        low, high = low / 2, high / 2  # at first: the way between the widest bounds is no finite number
         self.centre = (low + high).astype(space.dtype)
         self.reach = (high - low).astype(space.dtype)
 

@@ -172,6 +172,22 @@ def stacked() -> gymnasium.Env:
     return FrameStackObservation(Before(), 2, padding_type="zero")
 
 
+class ShownDistance(Shown):
+    """A Box that is bounded on one side only, below in one dimension and above in the other."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+
+    def __init__(self) -> None:
+        super().__init__(spaces.Box(np.float32([50, -np.inf]), np.float32([np.inf, -7]), dtype=np.float32))
+
+    def show(self):
+        self.target = self.np_random.uniform(0, 1, 2).astype(np.float32)
+        return self.target
+
+    def reward(self, action):
+        return float(1 - np.abs(np.abs(action - [50, -7]) - self.target).mean())
+
+
 class Endless(gymnasium.Env):
     """Goes round four places; every step is worth 1. Nothing but a limit on its time ends it."""
 
@@ -194,6 +210,7 @@ def register() -> None:
         "LooptreeOptions-v0": (ShownOptions, None),
         "LooptreeBits-v0": (ShownBits, None),
         "LooptreePoint-v0": (ShownPoint, None),
+        "LooptreeDistance-v0": (ShownDistance, None),
         "LooptreeEndless-v0": (Endless, 8),
         "LooptreeBefore-v0": (Before, None),
         "LooptreeStacked-v0": (stacked, None),

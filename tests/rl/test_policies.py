@@ -124,9 +124,10 @@ def test_the_mode_is_the_likeliest_action_the_first_of_equals():
 
 
 def test_minus_one_to_one_is_the_way_between_the_bounds_and_clipped_there():
-    policy = DiagonalGaussian(spaces.Box(np.float32([-2, 0, -np.inf, 0]), np.float32([2, 10, np.inf, np.inf])))
-    given = np.float32([[-1, -1, -1, -1], [0.5, 0, 0.5, 0.5], [3, 3, 3, 3]])
-    expected = [[-2, 0, -1, 0], [1, 5, 0.5, 0.5], [2, 10, 3, 3]]
+    low, high = [-2, 0, -np.inf, 7, -np.inf], [2, 10, np.inf, np.inf, 7]
+    policy = DiagonalGaussian(spaces.Box(np.float32(low), np.float32(high)))
+    given = np.float32([[-1] * 5, [0.5, 0, 0.5, 0.5, 0.5], [3] * 5, [-3] * 5])
+    expected = [[-2, 0, -1, 7, 5], [1, 5, 0.5, 8.5, 6.5], [2, 10, 3, 11, 7], [-2, 0, -3, 7, 3]]
     np.testing.assert_array_equal(policy.to_environment(given), np.float32(expected))
     # The action as it was sampled is left alone, and so is its probability.
     assert given[2, 0] == 3

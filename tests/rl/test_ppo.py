@@ -420,7 +420,8 @@ def test_a_hook_is_replaced_without_a_copy_of_the_algorithm():
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "least"), [("Option", 1500, 45), ("Options", 3000, 45), ("Bits", 3000, 45), ("Point", 4000, 40)]
+    ("name", "steps", "least"),
+    [("Option", 1500, 45), ("Options", 3000, 45), ("Bits", 3000, 45), ("Point", 4000, 40), ("Distance", 4000, 45)],
 )
 def test_repeating_what_is_shown(name, steps, least):
     register()

@@ -1,6 +1,8 @@
 """What is shown in every kind of observations is learnt to be named, and every kind of actions to name it."""
 
+import copy
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -98,6 +100,8 @@ def test_dqn_acts_where_actions_are_counted_from_another_number():
     learner = DQN("LooptreeOption-v0", settings).run()  # from -1
     assert learner.evaluate(5).mean() > 45
     assert set(learner.memory.columns["action"].tolist()) == {0, 1, 2}
+    for other in (copy.deepcopy(learner), pickle.loads(pickle.dumps(learner))):
+        np.testing.assert_array_equal(other.evaluate(2), learner.evaluate(2))
 
 
 # --- experience ---------------------------------------------------------------------------------------------

@@ -108,7 +108,8 @@ class A2C(PPO):
 
         A2C("CartPole-v1", seed=1).run()
 
-    A pass collects a few steps of each environment, and makes one gradient step on them.
+    A pass collects a few steps of each environment, and makes one gradient step on them. Actions and observations are
+    of the kinds that `PPO` takes.
     """
 
     def __init__(

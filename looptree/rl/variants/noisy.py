@@ -67,7 +67,7 @@ def noisy_layers(network: nn.Module) -> list[NoisyLinear]:
 
 
 class Noisy(NetworkPart):
-    """Noisy networks: all linear layers are `NoisyLinear`, and epsilon is 0 as soon as learning starts.
+    """Noisy networks: all linear layers after the encoder are `NoisyLinear`; epsilon is 0 as soon as learning starts.
 
         DQN("CartPole-v1", cbs=[Noisy()])
 

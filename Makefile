@@ -24,7 +24,7 @@ test: .venv/.has-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -rs
 
 bench: .venv/.has-bench
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python bench/overhead.py

@@ -175,6 +175,17 @@ def test_a_run_is_read_while_it_goes_on(folder: Path) -> None:
     assert ended is None
 
 
+def test_how_quick_a_run_was_leaves_out_what_was_done_before(folder: Path) -> None:
+    loop = Training()
+    loop.run(100)
+    with Recorder(loop, folder, metrics=["loss"], over="samples"):
+        loop.run(5)
+    run = Run(folder)
+    first, *_, last = run.metric("loss").at_s
+    assert (run.passes, run.passes_done, run.steps) == (5, 105, 420)
+    assert run.steps_per_s == pytest.approx(4 * 4 / (last - first))
+
+
 def test_two_runs_in_one_recording_follow_each_other(folder: Path) -> None:
     loop = Training(times=3)
     with Recorder(loop, folder, metrics=["rate"]):

@@ -71,7 +71,7 @@ def axes(runs: Sequence[Run]) -> list[Axis]:
     """What the curves of some runs can be drawn over, the most telling first."""
     counted = {run.over for run in runs}
     steps = Axis("steps", spaced(counted.pop()) if len(counted) == 1 else "steps", max(run.steps for run in runs))
-    passes = Axis("passes", "passes", max(run.passes for run in runs))
+    passes = Axis("passes", "passes", max(run.passes_done for run in runs))
     seconds = Axis("seconds", "seconds", max(run.seconds for run in runs))
     return [passes, seconds] if steps.name == "count" else [steps, passes, seconds]
 
@@ -107,7 +107,7 @@ def _chart(name: str, groups: Sequence[Group], over: Sequence[Axis]) -> Chart:
 
 def _held(run: Run, curve: Curve, axis: str) -> Held:
     xs = at(curve, axis)
-    end = {"steps": run.steps, "passes": run.passes, "seconds": run.seconds}[axis]
+    end = {"steps": run.steps, "passes": run.passes_done, "seconds": run.seconds}[axis]
     return Held(xs, curve.values, max(end, xs[-1]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -50,12 +51,13 @@ def one_run(run: Run) -> str:
     shown, fields, root = charts(groups, over), timelines(run, over), tree(run)
     contents = {
         "run": run,
-        "numbers": _numbers(run, shown),
+        "numbers": _numbers(run, over[0], shown),
         "fields": fields,
         "tree": root,
         "slowest": slowest(root) if root else [],
         "code": code(run),
         "settings": flat(run.settings),
+        "versions": flat(run.versions),
     }
     return _page("run.html", contents, groups, over, shown, fields)
 
@@ -68,7 +70,7 @@ def comparison(runs: Sequence[Run]) -> str:
         "runs": runs,
         "times": side_by_side(groups),
         "settings": differences([flat(run.settings) for run in firsts]),
-        "versions": differences([run.versions for run in firsts]),
+        "versions": differences([flat(run.versions) for run in firsts]),
     }
     return _page("comparison.html", contents, groups, over, charts(groups, over), [])
 
@@ -97,7 +99,7 @@ def _page(
         charts=shown,
         smoothed_over=SMOOTHED_OVER,
         data={
-            "axes": {axis.key: {"name": axis.name, "end": axis.end} for axis in over},
+            "axes": {axis.key: {"name": axis.name, "end": words.in_json(axis.end)} for axis in over},
             "charts": [chart.drawn for chart in shown],
             "fields": [field.drawn for field in fields],
         },
@@ -107,14 +109,12 @@ def _page(
     )
 
 
-def _numbers(run: Run, shown: Sequence[Chart]) -> list[tuple[str, str, str]]:
+def _numbers(run: Run, axis: Axis, shown: Sequence[Chart]) -> list[tuple[str, str, str]]:
     """What one wants to know first: names, numbers, and a word about each."""
-    axis = axes([run])[0]
-    far = words.number(axis.end)
-    rate = f"{words.number(round(axis.end / run.seconds))} {axis.name} a second" if run.seconds else ""
+    rate = "" if math.isnan(run.steps_per_s) else f"{words.number(run.steps_per_s)} {axis.name} a second"
     ends = [(chart.name, chart.extent) for chart in shown if chart.extent is not None]
     return [
-        (axis.name, far, "" if axis.key == "passes" else f"in {words.counted(run.passes, 'pass')}"),
+        (axis.name, words.number(axis.end), f"in {words.counted(run.passes, 'pass')}" if axis.key == "steps" else ""),
         ("time", words.time_of(run.seconds), rate),
         *(
             (words.spaced(name), words.number(end.last), f"{words.number(end.low)} to {words.number(end.high)}")

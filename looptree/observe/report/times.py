@@ -46,7 +46,7 @@ class CodeLine:
 
 def tree(run: Run) -> Line | None:
     """The tree of a run with its times; None where there is none."""
-    hooks = {hook.get("key"): hook for hook in run.hooks}
+    hooks = {str(hook.get("key")): hook for hook in run.hooks}
     remarks = _remarks(run.description)
     above: list[Line] = []
     for timing in run.timings:

@@ -141,10 +141,22 @@ class Run:
         return int(number)
 
     @property
+    def passes_done(self) -> int:
+        """The passes of the loop's life by the end of the recording, those before it too."""
+        ((number,),) = self._rows("SELECT max(number) + 1 FROM passes")
+        return int(number or 0)
+
+    @property
     def steps(self) -> float:
         """How far it came, in the unit of `over`."""
         ((steps,),) = self._rows("SELECT max(step) FROM passes")
         return float(steps or 0.0)
+
+    @property
+    def steps_per_s(self) -> float:
+        """How far it came in a second, between the ends of its first and of its latest pass; NaN where there is one."""
+        ((steps, seconds),) = self._rows("SELECT max(step) - min(step), max(at_s) - min(at_s) FROM passes")
+        return steps / seconds if seconds else math.nan
 
     @property
     def seconds(self) -> float:

@@ -81,7 +81,7 @@ def test_times_stand_beside_each_other(tmp_path: Path) -> None:
     assert mean is not None
     assert (alone.mean_s, alone.own_share) == (times[0].mean_s, times[0].own_s / times[0].all_s)
     assert mean.mean_s == (times[1].mean_s + times[2].mean_s) / 2
-    assert [row[0] for row in Read(report(*runs).html).tables["times-title"][1:]] == list(rows)
+    assert [row[0] for row in Read(report(*runs).html).tables["Table of times"][1:]] == list(rows)
 
 
 def test_what_only_one_group_has_stands_alone(tmp_path: Path) -> None:

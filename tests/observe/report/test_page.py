@@ -121,7 +121,7 @@ def test_hooks_unfold_to_what_they_read_and_write(folder: Path) -> None:
 
 def test_the_code_has_the_times_of_its_lines(folder: Path) -> None:
     run = recorded(folder)
-    rows = Read(report(run).html).tables["code-title"][1:]
+    rows = Read(report(run).html).tables["Lines of code"][1:]
     by_key = {timing.key: timing for timing in run.timings}
     assert [row[2] for row in rows] == [text for text, _ in run.code]
     for (text, key), (_, shown, _) in zip(run.code, rows, strict=True):
@@ -177,6 +177,14 @@ def test_what_is_not_a_number_is_a_gap_in_json_that_every_program_reads(folder: 
     run = recorded(folder, Odd(times=4), metrics=("value",), over="count", fields=())
     data = json.loads(Read(report(run).html).scripts[0], parse_constant=pytest.fail)
     assert data["charts"][0]["passes"][0]["y"] == [1, None, None, 2, 2]
+
+
+def test_a_loop_that_had_run_before_goes_on_where_it_was(folder: Path) -> None:
+    loop = Training(times=10)
+    loop.run()
+    page = Read(report(recorded(folder, loop)).html)
+    assert page.data["axes"]["passes"] == {"name": "passes", "end": 20}
+    assert page.data["charts"][0]["passes"][0]["x"] == [*range(11, 21), 20]
 
 
 def test_a_run_of_which_little_is_known(folder: Path) -> None:

@@ -26,7 +26,7 @@
   probe.hidden = true;
   const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
   const seriesColour = (number) => colour(`series-${number % 8}`);
-  const see_through = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+  const faded = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
   for (const sample of all("[data-group].sample")) {
     const number = Number(sample.dataset.group);
@@ -64,7 +64,7 @@
       }
       const edge = { ...shared, hoverinfo: "skip", line: { width: 0, color: paint } };
       const band = one.low
-        ? [{ ...edge, y: one.low }, { ...edge, y: one.high, fill: "tonexty", fillcolor: see_through(paint, 0.18) }]
+        ? [{ ...edge, y: one.low }, { ...edge, y: one.high, fill: "tonexty", fillcolor: faded(paint, 0.18) }]
         : [];
       return [...band, { ...shared, y: one.y, line }];
     });
@@ -87,7 +87,7 @@
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("edge"), font: { color: colour("text") } },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
       xaxis: { ...lines, title: { text: plain(data.axes[axis()].name), standoff: 8 }, range: [0, data.axes[axis()].end] },
-      yaxis: { ...lines, nticks: 6 },
+      yaxis: { ...lines, nticks: 8 },
     };
   }
 

@@ -1,0 +1,155 @@
+"""Reports in a real browser: they draw, answer to mouse and keys, fetch nothing, and axe-core finds nothing serious."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from looptree.observe.report import report
+from looptree.observe.runs import Run
+from tests.observe.report.recorded import Training, recorded
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("there is no Chromium here to open reports in: apt-get install chromium", allow_module_level=True)
+
+LONGEST_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONGEST_MS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.fixture(scope="module")
+def reports(folder: Path) -> dict[str, Path]:
+    """The files of a page about one run and of one that compares groups."""
+    evil = {"env_id": "</script><script>alert(1)</script><img src=x onerror=alert(2)>", "lr": 1}
+    runs = [
+        recorded(folder / "a", Training(times=80), settings=evil, fields=("rate", "inside")),
+        *(recorded(folder / name, Training(gain=2.0), settings={"lr": 2, "seed": name}) for name in "bc"),
+    ]
+    return {
+        "run": report(runs[0]).save(folder / "run.html"),
+        "comparison": report(*runs).save(folder / "comparison.html"),
+    }
+
+
+class Opened:
+    """A page with everything that went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.set_default_timeout(LONGEST_MS)
+        page.on("console", lambda message: self.wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("request", lambda request: self.wrong.append(f"request: {request.url}"))
+        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def open(self, file: Path) -> Page:
+        self.page.goto(file.as_uri())
+        self.wrong.remove(f"request: {file.as_uri()}")
+        self.page.wait_for_selector(".plot .main-svg")
+        return self.page
+
+
+@pytest.fixture
+def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """A new page of the width and the colours that a test is given."""
+    width, colours = getattr(request, "param", (1280, "light"))
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
+    found = Opened(context.new_page())
+    yield found
+    context.close()
+    assert found.wrong == []
+
+
+PAGES = [
+    *(("run", (width, colours)) for width in (1280, 400) for colours in ("light", "dark")),
+    ("comparison", (1280, "light")),
+    ("comparison", (400, "dark")),
+]
+
+
+@pytest.mark.parametrize(("kind", "opened"), PAGES, indirect=["opened"])
+def test_everything_is_there_for_everybody(opened: Opened, reports: dict[str, Path], kind: str) -> None:
+    page = opened.open(reports[kind])
+    for chart in page.locator("[data-chart]").all():
+        chart.locator(".js-line").first.wait_for(state="attached")
+    if kind == "run":
+        assert page.locator("[data-timeline]:visible .point").count() == 160
+        assert page.locator(".tree .loop", has_text="inner: Inner").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert Axe().run(page).response["violations"] == []
+
+
+def test_a_field_is_picked(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["run"])
+    page.get_by_label("Field").select_option(label="training.rate")
+    assert page.locator("[data-field]:visible h3").inner_text() == "training.rate"
+    page.locator("[data-timeline]:visible .point").first.wait_for(state="attached")
+    assert page.locator("[data-timeline]:visible .point").count() == 26  # every third pass of 80
+    assert page.locator("[data-field]:visible").get_by_text("Half.after_step").first.is_visible()
+
+
+def test_curves_are_drawn_over_what_is_chosen(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["run"])
+    title = page.locator("[data-chart='0'] .xtitle")
+    assert title.text_content() == "samples"
+    page.get_by_label("passes", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('[data-chart=\"0\"] .xtitle').textContent === 'seconds'")
+
+
+def test_groups_can_be_left_out(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["comparison"])
+    lines = page.locator("[data-chart='0'] .js-line")
+    both = lines.count()
+    page.get_by_role("checkbox", name="lr 2").uncheck()
+    page.wait_for_function("n => document.querySelectorAll('[data-chart=\"0\"] .js-line').length < n", arg=both)
+    assert lines.count() == 1
+
+
+def test_keys_fold_the_tree_and_sort_the_table(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["run"])
+    branch = page.locator(".tree details").first
+    branch.locator("> summary").focus()
+    page.keyboard.press("Enter")
+    assert branch.get_attribute("open") is None
+    page.get_by_role("button", name="Calls").focus()
+    page.keyboard.press("Enter")
+    calls = page.locator("#slowest tbody td:nth-of-type(1)").all_inner_texts()
+    assert calls == sorted(calls, key=lambda each: -int(each.replace(",", "")))
+    assert page.locator("#slowest [aria-sort=descending]").inner_text().startswith("Calls")
+
+
+def test_the_theme_is_changed(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["run"])
+    background = "getComputedStyle(document.body).backgroundColor"
+    line = "document.querySelector('[data-chart=\"0\"] .js-line').style.stroke"
+    before = page.evaluate(background), page.evaluate(line)
+    page.get_by_role("button", name="Dark").click()
+    after = page.evaluate(background), page.evaluate(line)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert page.get_by_role("button", name="Light").is_visible()
+
+
+def test_a_notebook_draws_it_too(opened: Opened, folder: Path, reports: dict[str, Path]) -> None:
+    page = report(Run(folder / "a"))
+    opened.page.set_content(f"<h1>Notebook</h1>{page._repr_html_()}")
+    frame = opened.page.frame_locator("iframe")
+    frame.locator("[data-chart] .js-line").first.wait_for(state="attached")

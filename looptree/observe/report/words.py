@@ -14,7 +14,7 @@ def number(value: float) -> str:
         return "none" if math.isnan(value) else "∞" if value > 0 else "−∞"
     if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
         return f"{value:.3e}"
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1e4 else f"{value:.4g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1e4 else f"{value:,.4g}"
 
 
 def time_of(seconds: float) -> str:

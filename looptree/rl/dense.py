@@ -12,7 +12,7 @@ from torch import Tensor
 
 Layers = Sequence[tuple[Tensor, Tensor]]  # of each the weight (outputs, inputs) and the bias (outputs,)
 
-_threshold_backward = torch.ops.aten.threshold_backward
+_threshold_backward = torch.ops.aten.threshold_backward.default
 
 
 def dense(layers: Layers, features: Tensor) -> list[Tensor]:

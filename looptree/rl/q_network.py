@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ from looptree.rl.packed import as_bytes
 from looptree.rl.seeding import torch_generator
 
 MakeLinear = Callable[[int, int, torch.Generator], nn.Module]
+
+
+class Answer(NamedTuple):
+    """What a network says of some observations."""
+
+    outputs: Tensor  # (batch, outputs)
+    values: Tensor  # (batch,) of the best actions
+    actions: Tensor  # (batch,) these
 
 
 class QNetwork(Network):
@@ -53,8 +61,10 @@ class QNetwork(Network):
         self.output_size = num_actions
         layers = [*self.trunk, *(head.linears if isinstance(head, ValueHead) else [head])]
         learns_nothing_else = not list(encoder.parameters())
-        self._linears = layers if learns_nothing_else and all(type(layer) is nn.Linear for layer in layers) else []
-        self._by_row = bool(self._linears) and isinstance(encoder, Numbers)
+        plain = learns_nothing_else and all(type(layer) is nn.Linear for layer in layers)
+        # Asked for by name, as layer.weight, a parameter takes as long as a small calculation with it.
+        self._dense = [layer._parameters for layer in layers] if plain else []
+        self._by_row = plain and isinstance(encoder, Numbers)
         self._row = DenseRow()
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -69,19 +79,24 @@ class QNetwork(Network):
     def dense_layers(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer after the encoder, where these are all that is learnt, and linear with ReLU
         between them; else none."""
-        return [(layer.weight, layer.bias) for layer in self._linears]
+        return [(parameters["weight"], parameters["bias"]) for parameters in self._dense]
 
     def ask(self, observation: Tensor) -> Tensor:
         """What `forward` gives, without autograd."""
         with torch.no_grad():
-            if not self._linears:
+            if not self._dense:
                 outputs: Tensor = self(observation)
                 return outputs
             return dense(self.dense_layers, self.encoder(observation))[-1]
 
+    def answer(self, observation: Tensor) -> Answer:
+        """What it says of observations `(batch, *observation shape)`, without autograd."""
+        outputs = self.ask(observation)
+        return Answer(outputs, *self.values(outputs).max(1))
+
     def backward(self, flat: FlatParameters) -> Backward:
         """The quickest way to the gradient of a loss: by hand where there are `dense_layers`."""
-        return ByHand(self.encoder.forward, self.dense_layers, flat) if self._linears else super().backward(flat)
+        return ByHand(self.encoder.forward, self.dense_layers, flat) if self._dense else super().backward(flat)
 
     def values(self, outputs: Tensor) -> Tensor:
         """The values `(batch, actions)` that outputs `(batch, actions * outputs of each)` say."""

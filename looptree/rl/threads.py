@@ -1,6 +1,8 @@
-"""TorchThreads: how many threads torch may use while a loop runs."""
+"""Threads: how many torch may use while a loop runs, and one more beside it."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -23,16 +25,23 @@ class TorchThreads(Callback):
     def before_run(self) -> None:
         """Take note of torch's settings, and change them."""
         self._before = torch.get_num_threads(), _flushes_denormals()
-        torch.set_num_threads(self.threads)
-        torch.set_flush_denormal(True)
+        _set(self.threads, True)
 
     def finally_run(self) -> None:
         """Put torch's settings back."""
         if self._before is not None:
-            threads, flushes = self._before
-            torch.set_num_threads(threads)
-            torch.set_flush_denormal(flushes)
+            _set(*self._before)
             self._before = None
+
+
+def thread_beside() -> ThreadPoolExecutor:
+    """A thread of its own, in which torch has the settings that it has in this one."""
+    return ThreadPoolExecutor(1, "looptree", _set, (torch.get_num_threads(), _flushes_denormals()))
+
+
+def _set(threads: int, flushes_denormals: bool) -> None:
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(flushes_denormals)
 
 
 def _flushes_denormals() -> bool:

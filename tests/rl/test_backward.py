@@ -8,7 +8,7 @@ from torch import nn
 
 from looptree import Callback
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, DQNSettings, q_losses, taken
+from looptree.rl.algorithms.dqn import DQN, DQNSettings, taken
 from looptree.rl.backward import ByAutograd, ByHand
 from looptree.rl.dense import dense, dense_gradient
 from looptree.rl.encoders import Numbers
@@ -87,7 +87,7 @@ class Compare(Callback):
         if network.reading.outputs_per_action > 1:
             losses = cross_entropies(of_actions(network.reading.logits(outputs), actions), update.targets)
         else:
-            losses = q_losses(taken(outputs, actions), update.targets)
+            losses = torch.nn.functional.smooth_l1_loss(taken(outputs, actions), update.targets, reduction="none")
         weights = [callback.weights for callback in self.learner.cbs if isinstance(callback, Prioritized)]
         loss = (losses * weights[0] if weights else losses).mean()
         torch.testing.assert_close(loss.detach(), self.learner.loss)

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, FieldWarning
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_slopes, q_targets, taken
+from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_targets, taken
 from looptree.rl.errors import UnknownEnvironment
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.presets import PRESETS
@@ -92,11 +92,18 @@ def test_targets_of_known_numbers():
 
 def test_loss_of_known_numbers():
     values = torch.tensor([[1.0, 9.0], [9.0, 2.0]], requires_grad=True)
-    losses = q_losses(taken(values, torch.tensor([0, 1])), torch.tensor([1.5, 5.0]))
+    losses, slopes = q_losses(taken(values, torch.tensor([0, 1])) - torch.tensor([1.5, 5.0]))
     assert losses.tolist() == [0.5 * 0.5**2, 3.0 - 0.5]
     losses.mean().backward()
     assert values.grad.tolist() == [[-0.25, 0.0], [0.0, -0.5]]  # errors of more than 1 pull as those of 1
-    assert q_slopes(torch.tensor([-0.5, -3.0, 0.25])).tolist() == [-0.5, -1.0, 0.25]
+    assert slopes.tolist() == [-0.5, -1.0]
+
+
+def test_loss_is_the_one_that_torch_calls_smooth():
+    errors = torch.from_numpy(np.random.default_rng(0).normal(scale=2.0, size=1_000))
+    losses, _ = q_losses(errors)
+    expected = torch.nn.functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="none")
+    assert torch.equal(losses, expected)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from looptree.callbacks.schedule import Schedule, linear
 from looptree.core.arguments import instance, several
@@ -155,21 +155,16 @@ def q_targets(rewards: Tensor, discounts: Tensor, next_values: Tensor) -> Tensor
     return rewards + discounts * next_values
 
 
-def q_losses(values: Tensor, targets: Tensor) -> Tensor:
-    """The Huber losses `(batch,)` of the values `(batch,)` of the actions taken to the targets `(batch,)`."""
-    return nn.functional.smooth_l1_loss(values, targets, reduction="none")
-
-
-def q_slopes(errors: Tensor) -> Tensor:
-    """How fast each of those losses grows with its value, `(batch,)`: as `errors`, which are values - targets, but no
-    faster than 1."""
-    return errors.clamp(-1.0, 1.0)
+def q_losses(errors: Tensor) -> tuple[Tensor, Tensor]:
+    """The Huber losses `(batch,)` of errors `(batch,)`, which are values - targets, and how fast each grows with its
+    value, `(batch,)`: as the error, but no faster than 1."""
+    slopes = errors.clamp(-1.0, 1.0)
+    return slopes * torch.sub(errors, slopes, alpha=0.5), slopes
 
 
 class QUpdate(Update):
     """A gradient step of Q-learning on a minibatch of the replay buffer."""
 
-    ahead: Ahead
     rows: Tensor  # (batch,) of the memory
     batch: Batch
     discounts: Tensor  # (batch,) what the value of the next observation counts for, 0.0 where there is none
@@ -184,12 +179,20 @@ class QUpdate(Update):
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
         target_network: QNetwork
+        ahead: Ahead
         gamma: float
 
     def before_run(self) -> None:
         """Get ready: minibatches too."""
         super().before_run()
-        self.ahead = Ahead(self.memory, self.target_network, self.gradient_steps_per_run, self.batch_size)
+        alone = self.gradient_steps_per_run > 1 and self._is_alone()
+        self.ahead.begin(self.memory, self.gradient_steps_per_run, self.batch_size, alone=alone)
+
+    def _is_alone(self) -> bool:
+        """Whether nothing but this class acts in a run: no callback, no subclass, no optimizer of another making, and
+        nobody who pulls the update on its own, and has a turn after each step."""
+        own = type(self) is QUpdate and type(self.optimizer) is Adam and self.phase is not None
+        return own and all(step.target is self for step in self.plan.steps())
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
@@ -198,12 +201,13 @@ class QUpdate(Update):
     def on_sample(self) -> None:
         """Read what is stored in them."""
         self.batch = self.ahead.read(self.rows)
-        self.discounts = self.gamma * (1.0 - self.batch.terminated)
+        # gamma * (1 - terminated), in one operation
+        self.discounts = torch.rsub(self.batch.terminated, self.gamma, alpha=self.gamma)
 
     def before_target(self) -> None:
         """Ask the target network, which has no part in the gradient, and take the action that it holds for best."""
-        self.next_outputs = self.ahead.ask(self.batch)
-        self.next_values, self.next_actions = self.target_network.values(self.next_outputs).max(1)
+        answer = self.ahead.ask(self.target_network, self.batch)
+        self.next_outputs, self.next_values, self.next_actions = answer
 
     def on_target(self) -> None:
         """Add what that action is worth."""
@@ -212,15 +216,19 @@ class QUpdate(Update):
     def on_loss(self) -> None:
         """Compare with what the Q-network says of the actions that were taken."""
         outputs, actions = self.backward.forward(self.batch.observation), self.batch.action
-        values = taken(outputs, actions)
-        self.errors = values - self.targets
-        self.losses = q_losses(values, self.targets)
-        self.slopes = torch.zeros_like(outputs).scatter_(1, actions.unsqueeze(1), q_slopes(self.errors).unsqueeze(1))
+        self.errors = taken(outputs, actions) - self.targets
+        self.losses, slopes = q_losses(self.errors)
+        self.slopes = torch.zeros_like(outputs).scatter_(1, actions.unsqueeze(1), slopes.unsqueeze(1))
 
     def after_loss(self) -> None:
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
         self.slopes /= self.batch_size
+
+    def finally_run(self) -> None:
+        """Let go of the answer and of all minibatches."""
+        super().finally_run()
+        self.ahead.end()
 
 
 # Algorithm 1.
@@ -283,6 +291,7 @@ class DQN(Learner):
         )
         self.target_network = copy.deepcopy(network)
         self.flat = FlatParameters(network.parameters())
+        self.ahead = Ahead()
         explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))
         super().__init__(
             recipe,

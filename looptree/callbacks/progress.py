@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.text import Text
-
+from looptree.callbacks.bars import Stand, bar_on
 from looptree.callbacks.fields import find_owner
 from looptree.core.callback import Callback
 
-_REFRESH_S = 0.1
-_FIRST_LINE_S = 2.0
-_LINE_S = 10.0
-
 
 class Progress(Callback):
-    """A live bar in a terminal, elsewhere a plain line now and then; works on any loop.
+    """A live bar in a terminal and in a notebook, elsewhere a plain line now and then; works on any loop.
 
         Training(cbs=Progress("loss", "epsilon"))
         DQN(cbs=Progress("mean_return", over="env_steps", total=50_000))
@@ -31,7 +21,7 @@ class Progress(Callback):
         fields: fields to show with the bar: names, or ends of paths (see `find_owner`).
         over: the field that is counted, by default passes done. Its rate (per second) is the mean of the whole run.
         total: where `over` will be when the run ends; for passes it is found by itself where the loop knows it.
-        file: where to write; standard error unless given.
+        file: where to write; standard error unless given, or the output of the cell in a notebook.
 
     The bar of a loop inside another one disappears when its run ends; the outermost stays.
 
@@ -79,81 +69,44 @@ class _Screen:
         if self.total is None and self.of_passes:
             self.total = _last_count(loop)
         self.start_s = time.perf_counter()
-        self.console = Console(file=progress.file or sys.stderr)
-        live = self.console.is_terminal and not self.console.is_dumb_terminal
-        self.bar = _bar(self.console, transient=loop.parent is not None) if live else None
-        self.due_s = self.start_s + (_REFRESH_S if self.bar else _FIRST_LINE_S)
-        self.task = TaskID(0)
-        if self.bar is not None:
-            left = None if self.total is None else self.total - self.first
-            far, rate, fields = self.texts(self.first)
-            self.task = self.bar.add_task(loop.name, total=left, far=far, rate=rate, fields=fields)
-            self.bar.start()
+        self.bar = bar_on(progress.file, stays=loop.parent is None)
+        self.bar.open(self.stand(self.first))
+        self.due_s = self.start_s + self.bar.wait_s
 
     def done(self) -> float:
         """How far the loop is."""
         now: float = getattr(self.counter, self.counted)
         return now
 
-    def texts(self, done: float) -> tuple[str, str, str]:
+    def stand(self, done: float) -> Stand:
         """How far, how quick, and the fields, as they are shown."""
         passed_s = time.perf_counter() - self.start_s
         of = f" of {self.total:,.0f}" if self.total is not None else ""
         rate = (done - self.first) / passed_s if passed_s > 0 else 0.0
         fields = [f"{name.replace('_', ' ')} {_number(getattr(owner, name, None))}" for name, owner in self.shown]
-        return f"{done:,.0f}{of} {self.unit}", f"{_number(rate)}/s", ", ".join(fields)
+        return Stand(
+            self.loop.name,
+            done - self.first,
+            None if self.total is None else self.total - self.first,
+            passed_s,
+            f"{done:,.0f}{of} {self.unit}",
+            f"{_number(rate)}/s",
+            ", ".join(fields),
+        )
 
     def after_pass(self) -> None:
         """Show how far the loop is; the pass that has just been done counts, though the loop has not counted it yet."""
-        self.show(self.done() + 1 if self.of_passes else self.done())
-
-    def show(self, done: float) -> None:
-        """Draw the bar anew, or write a line."""
-        far, rate, fields = self.texts(done)
-        if self.bar is not None:
-            self.bar.update(self.task, completed=done - self.first, far=far, rate=rate, fields=fields)
-            self.bar.refresh()
-            self.due_s = time.perf_counter() + _REFRESH_S
-        else:
-            print(
-                f"{self.loop.name}: {', '.join(filter(None, (far, rate, fields)))}", file=self.console.file, flush=True
-            )
-            self.due_s = time.perf_counter() + _LINE_S
+        self.bar.show(self.stand(self.done() + 1 if self.of_passes else self.done()))
+        self.due_s = time.perf_counter() + self.bar.wait_s
 
     def close(self) -> None:
         """Show the end."""
-        self.show(self.done())
-        if self.bar is not None:
-            self.bar.stop()
+        self.bar.close(self.stand(self.done()))
 
 
 def _last_count(loop: Any) -> float | None:
     """The `count` that a loop will have after this run, if it is known."""
     return None if loop.planned in (None, math.inf) else loop.count + loop.planned
-
-
-class _Bar(Bar):
-    """A bar with the fields on a line of their own, so that both fit a narrow terminal."""
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        yield self.make_tasks_table(self.tasks)
-        for task in self.tasks:
-            if task.fields["fields"]:
-                yield Text(task.fields["fields"], no_wrap=True, overflow="ellipsis")
-
-
-def _bar(console: Console, transient: bool) -> _Bar:
-    return _Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[far]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=transient,
-        auto_refresh=False,
-    )
 
 
 def _number(value: Any) -> str:

@@ -44,12 +44,14 @@ from looptree.core.errors import (
     nearest,
 )
 from looptree.core.findings import Finding
+from looptree.core.findings_html import findings_html
 from looptree.core.hook import Hook, PhaseFilter, class_hooks, in_phase
 from looptree.core.names import free_name
 from looptree.core.node import Forward, Node, ancestry
 from looptree.core.phase import Phases, as_phases
 from looptree.core.plan import LoopPlan
 from looptree.core.tree import tree
+from looptree.core.tree_html import tree_html
 from looptree.core.watch import Watcher
 
 _MISSING = object()
@@ -534,10 +536,21 @@ class Loop(_LoopFields):
         return tree(self.plan)
 
     def __repr__(self) -> str:
-        findings = [finding for finding in self.check() if finding.severity == "error"]
-        if findings:
-            return f"<{type(self).__name__} {self.name!r}, which cannot run yet: {findings[0].given}>"
+        errors = self._errors()
+        if errors:
+            return f"<{type(self).__name__} {self.name!r}, which cannot run yet: {errors[0].given}>"
         return str(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the tree, or what keeps it from running."""
+        errors = self._errors()
+        title = f"{type(self).__name__} {self.name!r} cannot run yet:"
+        html = findings_html(title, errors) if errors else tree_html(self.plan)
+        return {"text/plain": repr(self), "text/html": html}
+
+    def _errors(self) -> list[Finding]:
+        """What keeps the tree from running."""
+        return [finding for finding in self.check() if finding.severity == "error"]
 
     # binding
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import os
 import re
@@ -33,9 +34,22 @@ def free_name(name: str, taken: Container[str]) -> str:
     return candidate
 
 
-@functools.lru_cache(maxsize=4096)
 def short_path(filename: str) -> str:
-    """A file as people name it: from the package's folder, from the working folder, or its bare name."""
+    """A file as people name it: from the package's folder, from the working folder, or its bare name; a cell of a
+    notebook by its number, `In[3]`."""
+    return _cell(filename) or _short_path(filename)
+
+
+def _cell(filename: str) -> str | None:
+    """The cell of which IPython says that it ran it under that name of a file."""
+    shell = getattr(builtins, "get_ipython", lambda: None)()
+    name_of = getattr(getattr(shell, "compile", None), "format_code_name", None)  # which old ones do not have
+    named = name_of(filename) if name_of is not None else None
+    return named[1] if named is not None else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _short_path(filename: str) -> str:
     if filename.startswith("<"):
         return filename
     absolute = os.path.abspath(filename)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from looptree.observe.digest import show
 
+CHANGE_HEADS = ("at", "hook", "field", "old", "new")
+
 _SHOWN_ROWS = 40
 _VALUE_WIDTH = 36
 
@@ -58,10 +60,9 @@ class Moment:
 
 
 def timeline(changes: Sequence[Change]) -> list[str]:
-    """Changes as the lines of a table. Where they are too many, the middle ones of the fields that changed most are
-    left out, so that a field that hardly ever changes is not lost among others."""
-    shown = _chosen(changes)
-    lines = table([("at", "hook", "field", "old", "new"), *(_row(changes[number]) for number in shown)])
+    """Changes as the lines of a table, without those that are left out (see `chosen`)."""
+    shown = chosen(changes)
+    lines = table([CHANGE_HEADS, *(change_row(changes[number]) for number in shown)])
     told = lines[:1]
     for before, number, text in zip([-1, *shown], shown, lines[1:], strict=False):
         if number > before + 1:
@@ -70,8 +71,9 @@ def timeline(changes: Sequence[Change]) -> list[str]:
     return told
 
 
-def _chosen(changes: Sequence[Change]) -> list[int]:
-    """The numbers of the changes to show: of each field all, or as many first and last ones as there is room for."""
+def chosen(changes: Sequence[Change]) -> list[int]:
+    """The numbers of the changes to show: of each field all, or as many first and last ones as there is room for, so
+    that a field that hardly ever changes is not lost among others."""
     places: dict[str, list[int]] = {}
     for number, change in enumerate(changes):
         places.setdefault(change.field, []).append(number)
@@ -79,11 +81,11 @@ def _chosen(changes: Sequence[Change]) -> list[int]:
     each = 2
     while each < most and sum(min(len(found), each + 1) for found in places.values()) <= _SHOWN_ROWS:
         each += 1
-    chosen: set[int] = set()
+    numbers: set[int] = set()
     for found in places.values():
-        chosen.update(found[: (each + 1) // 2])
-        chosen.update(found[-(each // 2) :])
-    return sorted(chosen)
+        numbers.update(found[: (each + 1) // 2])
+        numbers.update(found[-(each // 2) :])
+    return sorted(numbers)
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
@@ -93,7 +95,8 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in held]
 
 
-def _row(change: Change) -> tuple[str, ...]:
+def change_row(change: Change) -> tuple[str, ...]:
+    """A change in a table: under `CHANGE_HEADS`."""
     return (str(change.at), change.hook, change.field, _short(change.old), _short(change.new))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from looptree.core.loop import Loop
 from looptree.core.plan import LoopPlan
 from looptree.core.tree import tree
-from looptree.observe.describe_html import html
+from looptree.core.tree_html import tree_html
 from looptree.observe.describe_json import json_text
 from looptree.observe.given import given_loop
 from looptree.observe.mermaid import flowchart
@@ -29,8 +29,8 @@ class Description:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        return html(self.plan)
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": tree_html(self.plan)}
 
     def mermaid(self) -> str:
         """The tree as a Mermaid flowchart, for Markdown."""

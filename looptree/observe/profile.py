@@ -14,12 +14,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from looptree.core.errors import BadSetting, LooptreeError, nearest
 from looptree.core.loop import Loop
+from looptree.core.markup import element
 from looptree.core.names import free_name
 from looptree.core.plan import CallPlan, HookPlan, LoopPlan
 from looptree.observe.given import given_loop
@@ -29,6 +31,7 @@ from looptree.observe.stopwatch import Stopwatch, watchers
 from looptree.observe.timeline import Slice, chrome_trace, speedscope
 from looptree.observe.timing_formats import csv_text, json_text, table
 from looptree.observe.timings import Timing, Timings
+from looptree.observe.timings_html import timings_html
 
 
 class AlreadyWatching(LooptreeError):
@@ -108,6 +111,12 @@ class Profile:
         return table(self._now())
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the tree with its times and bars."""
+        text = str(self)
+        html = element("tree", f"<p>{escape(text)}</p>") if self._watch.plan is None else timings_html(self._now())
+        return {"text/plain": text, "text/html": html}
 
     def __getitem__(self, path: str) -> Timing:
         """The times of a loop, phase, hook or callback, by its path from the root or from the loop watched.

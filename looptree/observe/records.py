@@ -15,6 +15,8 @@ from looptree.observe.traced_fields import forward_of, own_value
 
 Predicate = Callable[[Any], object]
 
+FIELD_HEADS = ("field", "changes", "changed by", "now")
+
 OUTSIDE = "outside the run"
 NO_LOOP = -1
 
@@ -45,7 +47,7 @@ class Record:
 
     __slots__ = (
         "dropped_writers", "entries", "forward", "full_name", "is_plain", "mark", "marker", "name",
-        "owner", "seen", "shown", "stop_if", "value",
+        "owner", "same_as", "seen", "shown", "stop_if", "value",
     )  # fmt: skip
 
     def __init__(self, full_name: str, name: str, stop_if: Predicate | None) -> None:
@@ -62,6 +64,7 @@ class Record:
         self.mark: object = None
         self.marker: Callable[[Any], object] | None = None  # None where only another object can be another value
         self.seen: Any = _NEVER  # what the next look may pass by when it is still there
+        self.same_as: str | None = None  # the first field that holds the very same object, where it is another one
 
     def watch(self, owner: Any, marks: Marks) -> None:
         """Begin to watch the field of an owner as it is now."""
@@ -131,7 +134,8 @@ class Record:
         writers = ", ".join(f"{hook} ({count:,})" for hook, count in self.writers.most_common(3))
         if len(self.writers) > 3:
             writers += f" and {len(self.writers) - 3} more"
-        return self.full_name, f"{self.total:,}", writers or "-", show(self.shown)
+        now = f"same object as {self.same_as}" if self.same_as is not None else show(self.shown)
+        return self.full_name, f"{self.total:,}", writers or "-", now
 
 
 def sites(plan: LoopPlan, loops: Sequence[Any]) -> dict[str, Site]:
@@ -159,6 +163,15 @@ def _hook_steps(plan: LoopPlan) -> Iterator[HookPlan]:
         while hook is not None:
             yield hook
             hook = hook.replaces
+
+
+def find_same(records: Iterable[Record]) -> None:
+    """Note of each field whether a field before it holds the very same object, so that a change in one is in both."""
+    first: dict[int, str] = {}
+    for record in records:
+        is_shared = not is_fixed(record.value) and not isinstance(record.value, tuple)
+        name = first.setdefault(id(record.value), record.full_name) if is_shared else record.full_name
+        record.same_as = None if name == record.full_name else name
 
 
 def in_order(records: Iterable[Record]) -> list[Change]:

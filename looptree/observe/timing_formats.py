@@ -11,18 +11,18 @@ from looptree.core.tree import Branch, outline
 from looptree.observe.timings import Timing, Timings
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-_HEADS = ("calls", "total", "own", "mean", "share")
+HEADS = ("calls", "total", "own", "mean", "share")
 
 
 def table(timings: Timings) -> str:
     """The tree with calls, total, own time, mean time of a call and share of the whole on the right."""
-    rows: list[tuple[str, tuple[str, ...]]] = [("", _HEADS)]
+    rows: list[tuple[str, tuple[str, ...]]] = [("", HEADS)]
     for line in outline(timings.root):
         timing = timings.by_line.get(id(line.branch))
         if timing is not None:
-            rows.append((line.text, _cells(timing)))
+            rows.append((line.text, cells_of(timing)))
     left = max(len(text) for text, _ in rows)
-    widths = [max(len(cells[column]) for _, cells in rows) for column in range(len(_HEADS))]
+    widths = [max(len(cells[column]) for _, cells in rows) for column in range(len(HEADS))]
     return "\n".join(
         f"{text:<{left}}  {'  '.join(f'{cell:>{width}}' for cell, width in zip(cells, widths, strict=True))}".rstrip()
         for text, cells in rows
@@ -71,7 +71,8 @@ def duration(seconds: float) -> str:
     return f"{number:,.{digits}f} {unit:<2}"
 
 
-def _cells(timing: Timing) -> tuple[str, ...]:
+def cells_of(timing: Timing) -> tuple[str, ...]:
+    """The figures of a line, under `HEADS`; one that says nothing is empty."""
     share = f"{100 * timing.share:.1f} %"
     if timing.kind == "phase":
         return ("", duration(timing.total_s), "", "", share)

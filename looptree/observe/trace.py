@@ -25,7 +25,19 @@ from looptree.core.signals import Cancel
 from looptree.observe.changes import Change, Moment, table, timeline
 from looptree.observe.digest import NUMBERS, PLAIN, UNSET, Marks, show, snapshot
 from looptree.observe.given import given_loop
-from looptree.observe.records import FORGOTTEN, NO_LOOP, OUTSIDE, Predicate, Record, Site, in_order, sites
+from looptree.observe.records import (
+    FIELD_HEADS,
+    FORGOTTEN,
+    NO_LOOP,
+    OUTSIDE,
+    Predicate,
+    Record,
+    Site,
+    find_same,
+    in_order,
+    sites,
+)
+from looptree.observe.trace_html import trace_html
 from looptree.observe.traced_fields import check_known, is_called, known_fields, own_value
 
 _NAMES_IN_USE: set[str] = set()
@@ -95,6 +107,7 @@ class Trace:
         assert self._undo is not None
         self._undo()
         self._undo = None
+        find_same(self._watched)
         self._marks.close()
         self._watched = []
         self.look = self._look_at_all
@@ -170,20 +183,38 @@ class Trace:
                 values[name] = value
         return Moment(values, tuple(change for change in self.changes if wanted <= set(change.at)))
 
+    def summary(self) -> str:
+        """A line for each field: how often it changed, by whom, and what it is now."""
+        return "\n".join(table([FIELD_HEADS, *(record.row() for record in self._shown())]))
+
     def __str__(self) -> str:
-        total = sum(record.total for record in self._records.values())
-        fields = len(self._records)
-        title = f"Trace of {self._loop.path}: {_plural(fields, 'field')}, {_plural(total, 'change')}"
-        if self.dropped:
-            title += f" ({self.dropped:,} of them no longer kept: {self._keep:,} a field)"
-        rows = [("field", "changes", "changed by", "now"), *(record.row() for record in self._records.values())]
-        lines = [title, "", *table(rows)]
+        lines = [self._title(), "", self.summary()]
         changes = self.changes
         if changes:
             lines += ["", *timeline(changes)]
         if self.hit is not None:
             lines += ["", f"stopped: {self.hit}"]
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: a table of the fields with marks where they changed, and one of the changes."""
+        return {"text/plain": str(self), "text/html": trace_html(self._title(), self._shown(), self.changes, self.hit)}
+
+    def _title(self) -> str:
+        total = sum(record.total for record in self._records.values())
+        fields = len(self._records)
+        title = f"Trace of {self._loop.path}: {_plural(fields, 'field')}, {_plural(total, 'change')}"
+        if self.dropped:
+            title += f" ({self.dropped:,} of them no longer kept: {self._keep:,} a field)"
+        return title
+
+    def _shown(self) -> list[Record]:
+        """The fields, as they are while the trace goes on or as they were when it ended."""
+        if self._undo is not None:
+            find_same(self._watched)
+        return list(self._records.values())
 
     def _named(self, field: str) -> list[Record]:
         found = [record for name, record in self._records.items() if is_called(name, field)]

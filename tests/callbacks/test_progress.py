@@ -8,8 +8,10 @@ import pytest
 
 import looptree.callbacks
 from looptree import Loop, Progress
-from looptree.callbacks import progress as progress_module
+from looptree.callbacks import bars
 from looptree.core.errors import NoSuchField
+from tests.kernel import run_cells
+from tests.parsed_html import Parsed
 
 
 class Training(Loop):
@@ -30,7 +32,7 @@ class Terminal(io.StringIO):
 def eager(monkeypatch):
     """Shows every pass, however quick they are."""
     for name in ("_REFRESH_S", "_FIRST_LINE_S", "_LINE_S"):
-        monkeypatch.setattr(progress_module, name, 0.0)
+        monkeypatch.setattr(bars, name, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +152,77 @@ assert "rich" in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'Progres'"):
         looptree.callbacks.Progres
+
+
+# --- in a notebook ------------------------------------------------------------------------------------------
+
+CELLS = [
+    """
+from looptree import Loop, Progress
+
+class Training(Loop):
+    loss: float | None = None
+
+    def on_step(self):
+        self.loss = "<b>low</b>"
+
+class Inner(Loop):
+    call_on = "on_step"
+
+    def on_work(self):
+        pass
+""",
+    'first = Training(times=500).run(cbs=Progress("loss"))',
+    "second = Training(Inner(times=3, cbs=Progress()), times=1000).run()",
+    "third = Training(Inner(times=3, cbs=Progress()), Progress(), times=1000).run()",
+    """
+for times in (2, 3):
+    fourth = Training(times=times).run(cbs=Progress())
+    print("ran")
+""",
+    """
+import io
+file = io.StringIO()
+fifth = Training(times=2).run(cbs=Progress(file=file))
+print(file.getvalue())
+""",
+]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    return run_cells(CELLS, tmp_path_factory.mktemp("notebook"))
+
+
+def shown(client, cell):
+    """The outputs of a cell as text, without the rates."""
+    texts = [output.get("text") or output.data["text/plain"] for output in client.nb.cells[cell].outputs]
+    return [re.sub(r"[\d.,]+/s", "_/s", text.rstrip()) for text in texts]
+
+
+def test_a_notebook_shows_a_bar_while_the_run_goes_on_and_one_line_at_its_end(client):
+    first = Parsed(next(data["text/html"] for cell, data in client.drawn if cell == 1))
+    bar = {"aria-label": "training", "value": "0", "max": "500"}
+    assert [attributes for tag, attributes in first.seen if tag == "progress"] == [bar]
+    last = Parsed(client.nb.cells[1].outputs[0].data["text/html"])
+    assert shown(client, 1) == ["training: 500 of 500 passes, _/s, loss <b>low</b>"]
+    assert "progress" not in last.tags and "b" not in last.tags
+    assert [re.sub(r"[\d.,]+/s", "_/s", text) for text in last.text] == shown(client, 1)
+
+
+def test_a_thousand_runs_of_an_inner_loop_do_not_flood_a_notebook(client):
+    assert len(client.nb.cells[2].outputs) <= 1  # none, where no run took as long as it takes to be drawn
+    assert not any(shown(client, 2))
+
+
+def test_bars_of_inner_loops_share_a_display_with_the_outermost(client):
+    assert shown(client, 3) == ["training: 1,000 of 1,000 passes, _/s"]
+
+
+def test_runs_of_one_cell_stand_in_their_order_with_what_is_printed(client):
+    lines = ["training: 2 of 2 passes, _/s", "ran", "training: 3 of 3 passes, _/s", "ran"]
+    assert shown(client, 4) == lines
+
+
+def test_in_a_notebook_too_a_file_gets_plain_lines(client):
+    assert shown(client, 5) == ["training: 2 of 2 passes, _/s"]

@@ -3,12 +3,12 @@
 import json
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from looptree import BindingError, Callback, Loop, Phase, Profile, describe
 from looptree.core.errors import NotALoop
+from tests.parsed_html import Parsed, shown_html
 
 
 class Agent(Loop):
@@ -301,7 +301,7 @@ def test_what_a_loop_remarks_of_itself_stands_first_in_every_description_of_it()
     assert lines[place + 1 : place + 3] == ["   ├─ network: <wide>", "   └─ made by hand"]
     plan = json.loads(description.json())
     assert (plan["remarks"], plan["inner_loops"][0]["remarks"]) == ([], ["network: <wide>", "made by hand"])
-    assert '<p><span class="note">network: &lt;wide&gt;</span></p>' in description._repr_html_()
+    assert '<p><span class="note">network: &lt;wide&gt;</span></p>' in shown_html(description)
     assert '>"network: #lt;wide#gt;"]' in description.mermaid()
 
 
@@ -418,37 +418,10 @@ def test_mermaid_escapes_what_would_end_a_label():
 # --- HTML ---------------------------------------------------------------------------------------------------
 
 
-class Checker(HTMLParser):
-    """Counts the tags of a page, and fails where one is not closed."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.seen, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.open.append(tag)
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1] != "style":
-            self.text.append(data)
-
-
-def parsed(html):
-    checker = Checker()
-    checker.feed(html)
-    checker.close()
-    assert not checker.open
-    return checker
-
-
 def test_html_folds_and_needs_nothing_from_elsewhere():
-    html = describe(learner())._repr_html_()
-    page = parsed(html)
-    tags = [tag for tag, _ in page.seen]
+    html = shown_html(describe(learner()))
+    page = Parsed(html)
+    tags = page.tags
     assert tags.count("details") == tags.count("summary") > 5
     assert "script" not in tags and "link" not in tags and "http" not in html and "url(" not in html
     words = " ".join(page.text)
@@ -457,7 +430,7 @@ def test_html_folds_and_needs_nothing_from_elsewhere():
 
 
 def test_html_unfolds_a_hook_to_its_fields():
-    text = parsed(describe(learner())._repr_html_()).text
+    text = Parsed(shown_html(describe(learner()))).text
     assert text[text.index("reads") + 1] == "learner.source.observation"
 
 
@@ -467,6 +440,6 @@ def test_html_escapes_names():
             pass
 
     Odd.__name__ = "<script>alert('x')</script>"
-    html = describe(Odd(name="odd"))._repr_html_()
+    html = shown_html(describe(Odd(name="odd")))
     assert "<script" not in html
-    assert "odd: <script>alert('x')</script>" in parsed(html).text
+    assert "odd: <script>alert('x')</script>" in Parsed(html).text

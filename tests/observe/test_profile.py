@@ -15,6 +15,7 @@ from looptree import Callback, Cancel, Loop, Profile
 from looptree.core.errors import BadSetting, NotALoop
 from looptree.observe.profile import AlreadyWatching, NoSuchTiming, NoTimeline
 from looptree.observe.save import CannotSave
+from tests.parsed_html import Parsed, shown_html
 
 
 class Clock:
@@ -866,3 +867,30 @@ def test_every_tree_is_timed_as_its_hooks_say(loop, pulled):
     assert all(timing.own_s == 0 for timing in p if timing.kind == "loop")
     assert p.dropped_calls == 0
     assert len(slices(p)) == sum(timing.calls for timing in p if timing.kind != "call")
+
+
+# --- HTML ---------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_the_tree_with_its_figures_and_a_bar_for_each_line():
+    p = profiled(learner())
+    page = Parsed(shown_html(p))
+    figures = [text.replace("\xa0", "") for text in page.text]
+    assert figures[:5] == ["calls", "total", "own", "mean", "share"]
+    assert figures[figures.index("update: Update · 4 passes") + 1 :][:5] == ["3", "4.55 s", "0 ns", "1.52 s", "10.1 %"]
+    bars = [attributes for tag, attributes in page.seen if attributes.get("class") == "bar"]
+    assert len(bars) == 1 + len(list(p))
+
+
+def test_a_bar_is_as_long_as_the_share_of_its_line_and_dark_where_that_is_its_own():
+    p = profiled(learner())
+    lengths = [float(part["style"].split()[1].rstrip("%")) for tag, part in Parsed(shown_html(p)).seen if tag == "i"]
+    for timing, own, below in zip(p, lengths[::2], lengths[1::2], strict=True):
+        assert own == pytest.approx(100 * timing.own_s / p.total_s, abs=0.01)
+        assert own + below == pytest.approx(100 * timing.share, abs=0.02)
+
+
+def test_before_a_run_a_notebook_is_told_that_there_was_none():
+    with Profile(learner()) as p:
+        pass
+    assert Parsed(shown_html(p)).text == ["learner: nothing was run"]

@@ -19,6 +19,7 @@ from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.recorder import RunExists
 from looptree.observe.runs.run import NoSuchStep
 from looptree.observe.save import CannotSave
+from tests.parsed_html import Parsed, shown_html
 
 KILLS = int(os.environ.get("LOOPTREE_KILLS", "5"))
 
@@ -95,6 +96,21 @@ def test_a_run_says_how_far_it_came(folder: Path) -> None:
     assert run.ended == "ran all 12 items"
     assert run.metric("loss").at_s == sorted(run.metric("loss").at_s)
     assert str(run) == f"{folder}: training ran all 12 items\n12 passes, samples 48\nloss 0.2\ntraining.rate 0.0625"
+
+
+def test_a_notebook_shows_how_a_run_went_with_a_link_to_its_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loop = Training()
+    with Recorder(loop, "runs/<first> & 2nd", metrics=("loss",)):
+        loop.run()
+    page = Parsed(shown_html(Run("runs/<first> & 2nd")))
+    link, *words = page.text
+    assert link == "runs/<first> & 2nd"
+    assert words == [": training ran all 12 items", "12 passes, count 12", "metric", "latest", "loss", "0.2"]
+    addresses = [attributes["href"] for tag, attributes in page.seen if tag == "a"]
+    assert addresses == ["./runs/%3Cfirst%3E%20%26%202nd"]
+    absolute = Parsed(shown_html(Run(tmp_path / "runs" / "<first> & 2nd")))
+    assert next(attributes["href"] for tag, attributes in absolute.seen if tag == "a").startswith("file:///")
 
 
 def test_a_value_that_becomes_nan_leaves_a_gap(folder: Path) -> None:

@@ -3,6 +3,7 @@ import dataclasses
 import gc
 import math
 import pickle
+import re
 import subprocess
 import sys
 import weakref
@@ -19,6 +20,7 @@ from looptree.core.errors import BadSetting, NoSuchField, NotALoop
 from looptree.observe.changes import Change
 from looptree.observe.digest import UNSET, Summary
 from looptree.observe.trace import BadPredicate
+from tests.parsed_html import Parsed, shown_html
 
 torch.set_num_threads(1)
 
@@ -1166,3 +1168,111 @@ def test_a_trace_agrees_with_a_record_kept_by_hand(steps):
     for (hook, field, old, new), (real_hook, real_field, real_old, real_new) in zip(found, script.record, strict=True):
         assert (hook, field) == (real_hook, real_field)
         assert same(old, real_old) and same(new, real_new)
+
+
+# --- which fields are one object ----------------------------------------------------------------------------
+
+
+class Acting(Callback):
+    def __init__(self, network):
+        self.network = network
+
+
+class Training(Loop):
+    def __init__(self, network, acting_network):
+        self.network = network
+        super().__init__(cbs=Acting(acting_network))
+
+    def on_step(self):
+        torch.nn.init.ones_(self.network.weight)
+
+
+def test_a_field_that_holds_the_object_of_another_one_says_so():
+    network = torch.nn.Linear(1, 1)
+    loop = Training(network, network)
+    with Trace(loop, "network") as trace:
+        during = trace.summary()
+        loop.run()
+    assert during.splitlines()[2].endswith("  same object as training.network")
+    assert trace.summary().splitlines()[2].split() == (
+        "training.acting.network 1 Training.on_step (1) same object as training.network".split()
+    )
+
+
+def test_a_copy_is_another_object_however_equal_it_is():
+    network = torch.nn.Linear(1, 1)
+    with Trace(Training(network, copy.deepcopy(network)), "network") as trace:
+        pass
+    first, second = trace.summary().splitlines()[1:]
+    assert first.split("  ")[-1] == second.split("  ")[-1]
+    assert "same object" not in trace.summary()
+
+
+def test_values_that_nothing_can_change_are_never_called_the_same_object():
+    class Constants(Loop):
+        def __init__(self):
+            self.first = self.second = None
+            self.third = self.fourth = ()
+            super().__init__()
+
+        def on_step(self):
+            self.seen = (self.first, self.second, self.third, self.fourth)
+
+    loop = Constants()
+    with Trace(loop, "first", "second", "third", "fourth") as trace:
+        loop.run()
+    assert "same object" not in trace.summary()
+
+
+# --- HTML ---------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_the_fields_with_their_writers_and_the_changes():
+    loop = learner(passes=1)
+    with Trace(loop, "loss", "epsilon", "log") as trace:
+        loop.run()
+    page = Parsed(shown_html(trace))
+    assert page.text[:6] == ["Trace of learner: 3 fields, 5 changes", "field", "changes", "changed by", "now", "when"]
+    row = page.text.index("learner.loss")
+    assert page.text[row : row + 4] == ["learner.loss", "2", "Update.on_loss (2)", "0.5"]
+    changes = page.text[page.text.index("the changes") + 1 :]
+    assert changes[:5] == ["at", "hook", "field", "old", "new"]
+    assert changes[5:10] == ["learner 0", "Learner.on_collect", "learner.epsilon", "1", "0.5"]
+
+
+def test_the_marks_of_a_field_stand_where_it_changed_in_the_colour_of_who_did_it():
+    loop = learner(passes=1)
+    with Trace(loop, "loss", "epsilon", "log") as trace:
+        loop.run()
+    html = shown_html(trace)
+    colours = dict(re.findall(r'--by: (#\w+)">([\w.]+) ', html))
+    marks = [re.findall(r'<rect x="(\d+)".*?fill="(#\w+)"><title>(.*?)<', line) for line in html.split("<svg")[1:]]
+    order = [change.field.rpartition(".")[2] for change in trace.changes]
+    for field, found in zip(("loss", "epsilon", "log"), marks, strict=True):
+        assert [int(x) // 48 for x, _, _ in found] == [place for place, name in enumerate(order) if name == field]
+        assert all(colours[colour] == hook for _, colour, hook in found)
+
+
+def test_a_notebook_shows_what_is_left_out_and_why_a_run_was_stopped():
+    loop = learner(passes=100)
+    with Trace(loop, "epsilon") as trace:
+        loop.run()
+    assert "... 60 more ..." in Parsed(shown_html(trace)).text
+    with Trace(loop, stop_if={"epsilon": lambda value: value < 1}) as trace:
+        loop.run()
+    assert Parsed(shown_html(trace)).text[-1].startswith("stopped: learner 100: Learner.on_collect: ")
+
+
+def test_a_value_that_looks_like_html_is_text():
+    class Saying(Loop):
+        word: str = ""
+
+        def on_step(self):
+            self.word = "<script>alert('x')</script>"
+
+    loop = Saying()
+    with Trace(loop, "word") as trace:
+        loop.run()
+    page = Parsed(shown_html(trace))
+    assert "script" not in page.tags
+    assert "\"<script>alert('x')</script>\"" in page.text

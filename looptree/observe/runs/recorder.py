@@ -20,8 +20,8 @@ from typing import Any, Self
 
 from looptree.core.errors import LooptreeError
 from looptree.core.loop import Loop
+from looptree.core.tree_html import tree_html
 from looptree.observe.describe import describe
-from looptree.observe.describe_html import html
 from looptree.observe.digest import NUMBERS, show
 from looptree.observe.given import given_loop
 from looptree.observe.profile import Profile
@@ -153,7 +153,7 @@ class Recorder:
             (files.SETTINGS, json.dumps(self._settings, indent=2, allow_nan=False) + "\n"),
             (files.VERSIONS, files.versions_json()),
             (files.DESCRIPTION, describe(self.loop).json()),
-            (files.DESCRIPTION_PAGE, html(plan)),
+            (files.DESCRIPTION_PAGE, tree_html(plan)),
             (files.CODE, files.code_json(self.loop)),
         ):
             save_whole(text, self.folder / name)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from looptree.core.errors import LooptreeError, NoSuchField, listed, nearest
 from looptree.observe.runs import folder as files
 from looptree.observe.runs.database import WrongFormat, open_to_read
+from looptree.observe.runs.run_html import run_html
 from looptree.observe.timings import Timing
 from looptree.observe.traced_fields import is_called
 
@@ -286,12 +287,24 @@ class Run:
         return found[0]
 
     def __str__(self) -> str:
-        state = self.ended or "has not ended"
-        lines = [f"{self.folder}: {self.loop} {state}", f"{self.passes:,} passes, {self.over} {self.steps:,.10g}"]
-        lines += [f"{name} {self.metric(name).values[-1]:.6g}" for name in self.metrics]
-        return "\n".join(lines)
+        metrics = [f"{name} {value}" for name, value in self._latest().items()]
+        return "\n".join([f"{self.folder}: {self._how()}", self._how_far(), *metrics])
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: how it went and the latest metrics, with a link to the folder."""
+        html = run_html(self.folder, self._how(), self._how_far(), self._latest())
+        return {"text/plain": str(self), "text/html": html}
+
+    def _how(self) -> str:
+        return f"{self.loop} {self.ended or 'has not ended'}"
+
+    def _how_far(self) -> str:
+        return f"{self.passes:,} passes, {self.over} {self.steps:,.10g}"
+
+    def _latest(self) -> dict[str, str]:
+        return {name: f"{self.metric(name).values[-1]:.6g}" for name in self.metrics}
 
     # reading
 

@@ -21,11 +21,10 @@ def with_stale_network():
 
 
 def print_writers(dqn):
-    """Train, and print who changed the network of whom."""
+    """Train, and print who changed the network of whom, and which of them are one object."""
     with Trace(dqn, "network") as trace:
         dqn.run()
-    for field in ("dqn.network", "dqn.source.agent.network", "dqn.valid_source.agent.network"):
-        print(f"  {field:<30}  changed by {trace.writers(field) or 'nobody'}")
+    print(trace.summary())
 
 
 if __name__ == "__main__":

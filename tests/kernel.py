@@ -14,7 +14,8 @@ class Client(NotebookClient):
 
     def __init__(self, notebook, folder):
         self.drawn = []
-        super().__init__(notebook, timeout=60, resources={"metadata": {"path": str(folder)}})
+        where = {"metadata": {"path": str(folder)}}
+        super().__init__(notebook, timeout=60, record_timing=False, resources=where)
 
     def process_message(self, msg, cell, cell_index):
         if msg["msg_type"] in ("display_data", "update_display_data"):
@@ -30,7 +31,22 @@ def run_notebook(notebook, folder):
     client = Client(notebook, folder)
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     client.execute(env=os.environ | {"PYTHONPATH": str(TOP)} | one_thread)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return client
+
+
+def _joined(outputs):
+    """The outputs with what was printed at a stretch in one piece, in however many it came."""
+    joined = []
+    for output in outputs:
+        before = joined[-1] if joined else None
+        if before and before.get("name") == output.get("name") and output.output_type == "stream":
+            before["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
 
 
 def run_cells(cells, folder):

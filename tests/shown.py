@@ -1,9 +1,9 @@
 """Runs what a Markdown page shows: its Python blocks, one after the other, and the output written below each.
 
 A ```text block below a ```python block is what the Python prints; ```text times is the same with times in it, which are
-compared without their figures. The blocks of a page share one namespace, and stand in it at the lines where they stand
-on the page, so that the page's name and lines appear in what looptree prints. `LOOPTREE_SHOWN=write` writes the output
-anew instead of comparing it.
+compared without their figures (see `comparable`). The blocks of a page share one namespace, and stand in it at the
+lines where they stand on the page, so that the page's name and lines appear in what looptree prints.
+`LOOPTREE_SHOWN=write` writes the output anew instead of comparing it.
 """
 
 import contextlib
@@ -14,7 +14,12 @@ import re
 from dataclasses import dataclass
 
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TIME = re.compile(r"[-\d.,]+ ?(ns|µs|ms|s|%)(?=\s|$)")
+_VARIES = {
+    "times": re.compile(r"[-\d.,]+ ?(ns|µs|ms|s|%|/s)(?=[\s,]|$)"),
+    "figures": re.compile(r"[-\d.,]*\d"),
+    "digests": re.compile(r"#[0-9a-f]{8}\b"),
+    "lines": re.compile(r"(?<=\.py:)\d+"),
+}
 
 
 @dataclass
@@ -25,7 +30,7 @@ class Shown:
     line: int
     output: str | None
     place: tuple[int, int]  # of the output in the page
-    times: bool
+    varies: list[str]
 
 
 def shown_in(text):
@@ -35,10 +40,10 @@ def shown_in(text):
         language, info, body = match.groups()
         if language == "python":
             line = text.count("\n", 0, match.start(3)) + 1
-            found.append(Shown(body, line, None, (0, 0), False))
+            found.append(Shown(body, line, None, (0, 0), []))
         elif language == "text" and found and found[-1].output is None:
             found[-1].output, found[-1].place = body, match.span(3)
-            found[-1].times = "times" in info
+            found[-1].varies = info.split()
     return found
 
 
@@ -49,7 +54,7 @@ def run_page(path, name):
             path.write_text(text)
         return
     for block, output in _printed(path.read_text(), name):
-        assert _comparable(output, block.times) == _comparable(block.output, block.times), f"{name}:{block.line}"
+        assert comparable(output, block.varies) == comparable(block.output, block.varies), f"{name}:{block.line}"
 
 
 def _printed(text, name):
@@ -71,14 +76,16 @@ def _printed(text, name):
 def _rewritten(text, name):
     """A page with the output that its code has now; times that would not compare as others stay as they are."""
     for block, output in reversed(_printed(text, name)):
-        if _comparable(output, block.times) != _comparable(block.output, block.times):
+        if comparable(output, block.varies) != comparable(block.output, block.varies):
             start, end = block.place
             text = text[:start] + output + text[end:]
     return text
 
 
-def _comparable(output, times):
+def comparable(output, varies=()):
+    """The lines of an output, without what varies from run to run or from machine to machine: its "times", all its
+    "figures", the "digests" of what was learnt, or the "lines" of places in files."""
     lines = [line.rstrip() for line in output.rstrip().splitlines()]
-    if not times:
-        return lines
-    return [re.sub(r"[ ─]+", " ", _TIME.sub("#", line)).strip() for line in lines]
+    for kind in varies:
+        lines = [re.sub(r"[ ─]+", " ", _VARIES[kind].sub("#", line)).strip() for line in lines]
+    return lines

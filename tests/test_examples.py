@@ -34,9 +34,9 @@ SHOWS = {
         "ran all 5,000 items",
     ],
     "seeing_a_stale_network.py": [
-        "  dqn.network                     changed by {'QUpdate.on_step': 120}",
-        "  dqn.source.agent.network        changed by nobody",
-        "  dqn.source.agent.network        changed by {'QUpdate.on_step': 120}",
+        "dqn.network                     120      QUpdate.on_step (120)  QNetwork of 6 tensors",
+        "dqn.source.agent.network        0        -                      QNetwork of 6 tensors",
+        "dqn.source.agent.network        120      QUpdate.on_step (120)  same object as dqn.network",
     ],
 }
 

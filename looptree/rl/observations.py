@@ -93,7 +93,7 @@ class WholeObservations:
 
     def hold(self, slots: Slots, observation: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether each slot `(n,)` holds this observation, one of `(n, *shape)`."""
-        same = self._array[slots] == observation.astype(self._array.dtype, copy=False)
+        same = self._array.take(slots, 0) == observation.astype(self._array.dtype, copy=False)
         held: NDArray[np.bool_] = same.reshape(len(slots), -1).all(1)
         return held
 
@@ -107,7 +107,7 @@ class WholeObservations:
 
     def copy(self, slots: Slots, source: Slots) -> None:
         """Put what the slots `source` `(n,)` hold into slots `(n,)`."""
-        self._array[slots] = self._array[source]
+        self._array[slots] = self._array.take(source, 0)
 
     def release(self, slots: Slots) -> None:
         """What these slots hold is not needed any more."""

@@ -191,6 +191,21 @@ def test_a_run_is_read_while_it_goes_on(folder: Path) -> None:
     assert ended is None
 
 
+def test_a_run_that_goes_on_stands_still_for_as_long_as_it_is_read(folder: Path) -> None:
+    with Recorder(Training(), folder, metrics=["rate"]) as recorder:
+        recorder.loop.run()
+    run = Run(folder)
+    writer = sqlite3.connect(folder / "run.db")
+    writer.execute("PRAGMA journal_mode = WAL")  # as while it goes on
+    with run.still(), run.still():
+        assert (run.passes, run.passes_done) == (12, 12)
+        with writer:
+            writer.execute("INSERT INTO passes VALUES (12, 52, 9)")
+        assert (run.passes, run.passes_done) == (12, 12)
+    assert (run.passes, run.passes_done) == (13, 13)
+    writer.close()
+
+
 def test_how_quick_a_run_was_leaves_out_what_was_done_before(folder: Path) -> None:
     loop = Training()
     loop.run(100)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,12 @@ from looptree.observe.runs.database import WrongFormat, open_to_read
 from looptree.observe.runs.run_html import run_html
 from looptree.observe.timings import Timing
 from looptree.observe.traced_fields import is_called
+
+# What a column may hold: a database takes any value in any column, whatever its table says.
+_TEXT: set[type] = {str}
+_WHOLE: set[type] = {int}
+_NUMBER: set[type] = {int, float}
+_NONE: set[type] = {type(None)}
 
 
 class NotARun(LooptreeError, FileNotFoundError):
@@ -81,8 +87,24 @@ class Run:
             raise NotARun(f"{self.folder} {what}; the folder of a run would fit.")
         if not (self.folder / files.DATABASE).is_file():
             raise NotARun(f"{self.folder} has no run in it: there is no {files.DATABASE}.")
+        self._held: sqlite3.Connection | None = None
         with self._reading():
             pass
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """For as long as this `with` lasts, what was recorded is as it was at its first reading, while the run goes on;
+        so all that is read fits together."""
+        if self._held is not None:
+            yield
+            return
+        with self._reading() as connection:
+            connection.execute("BEGIN")
+            self._held = connection
+            try:
+                yield
+            finally:
+                self._held = None
 
     # how it was made, and how it went
 
@@ -138,31 +160,33 @@ class Run:
     @property
     def passes(self) -> int:
         """The passes recorded."""
-        ((number,),) = self._rows("SELECT count(*) FROM passes")
+        ((number,),) = self._rows("SELECT count(*) FROM passes", [_WHOLE])
         return int(number)
 
     @property
     def passes_done(self) -> int:
         """The passes of the loop's life by the end of the recording, those before it too."""
-        ((number,),) = self._rows("SELECT max(number) + 1 FROM passes")
+        ((number,),) = self._rows("SELECT max(number) + 1 FROM passes", [_WHOLE | _NONE])
         return int(number or 0)
 
     @property
     def steps(self) -> float:
         """How far it came, in the unit of `over`."""
-        ((steps,),) = self._rows("SELECT max(step) FROM passes")
+        ((steps,),) = self._rows("SELECT max(step) FROM passes", [_NUMBER | _NONE])
         return float(steps or 0.0)
 
     @property
     def steps_per_s(self) -> float:
         """How far it came in a second, between the ends of its first and of its latest pass; NaN where there is one."""
-        ((steps, seconds),) = self._rows("SELECT max(step) - min(step), max(at_s) - min(at_s) FROM passes")
+        ((steps, seconds),) = self._rows(
+            "SELECT max(step) - min(step), max(at_s) - min(at_s) FROM passes", [_NUMBER | _NONE] * 2
+        )
         return steps / seconds if seconds else math.nan
 
     @property
     def seconds(self) -> float:
         """How long it took, up to the latest pass."""
-        ((at_s,),) = self._rows("SELECT max(at_s) FROM passes")
+        ((at_s,),) = self._rows("SELECT max(at_s) FROM passes", [_NUMBER | _NONE])
         return float(at_s or 0.0)
 
     # what was recorded
@@ -170,7 +194,7 @@ class Run:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have had a value."""
-        return tuple(name for (name,) in self._rows("SELECT DISTINCT name FROM metrics ORDER BY name"))
+        return tuple(name for (name,) in self._rows("SELECT DISTINCT name FROM metrics ORDER BY name", [_TEXT]))
 
     def metric(self, name: str) -> Curve:
         """The values of a metric.
@@ -182,8 +206,11 @@ class Run:
             raise NoSuchField(f"{self.folder} has no metric {name!r}. {_fits(name, self.metrics)}")
         rows = self._rows(
             "SELECT pass, step, at_s, value FROM metrics JOIN passes ON number = pass WHERE name = ? ORDER BY pass",
+            [_WHOLE, _NUMBER, _NUMBER, _NUMBER | _NONE],
             name,
         )
+        if not rows:
+            raise self._damaged(files.DATABASE, f"it has no pass in which {name!r} had a value")
         passes, steps, at_s, values = zip(*rows, strict=True)
         numbers = [math.nan if value is None else value for value in values]
         return Curve(name, list(passes), list(steps), list(at_s), numbers)
@@ -191,15 +218,17 @@ class Run:
     @property
     def timings(self) -> list[Timing]:
         """The times of every line of the tree, in its order."""
-        rows = self._rows("SELECT * FROM timings ORDER BY line")
-        return [Timing(*columns) for _, *columns in rows]
+        rows = self._rows(
+            "SELECT path, kind, calls, total_s, own_s, all_s, place, name, note, depth, key FROM timings ORDER BY line",
+            [_TEXT, _TEXT, _WHOLE, _NUMBER, _NUMBER, _NUMBER, _TEXT, _TEXT, _TEXT, _WHOLE, _TEXT],
+        )
+        return [Timing(*columns) for columns in rows]
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The traced fields that were changed, by their paths."""
-        return tuple(
-            name for (name,) in self._rows("SELECT DISTINCT name FROM changes JOIN names ON id = field ORDER BY name")
-        )
+        rows = self._rows("SELECT DISTINCT name FROM changes JOIN names ON id = field ORDER BY name", [_TEXT])
+        return tuple(name for (name,) in rows)
 
     def changes(self, field: str, latest: int = -1) -> list[FieldChange]:
         """The changes of a traced field, called by its path or the end of it, in the order in which they happened; all,
@@ -212,6 +241,7 @@ class Run:
             """SELECT changes.number, pass, step, at, fields.name, hooks.name, old, new, value
             FROM changes JOIN names AS fields ON fields.id = field JOIN names AS hooks ON hooks.id = hook
             LEFT JOIN passes ON passes.number = pass WHERE fields.name = ? ORDER BY changes.number DESC LIMIT ?""",
+            [_WHOLE, _WHOLE | _NONE, _NUMBER | _NONE, *[_TEXT] * 5, _NUMBER | _NONE],
             self.field(field),
             latest,
         )
@@ -228,6 +258,7 @@ class Run:
             """SELECT hooks.name, pass, step, at_s, value FROM changes JOIN names AS hooks ON hooks.id = hook
             JOIN names AS fields ON fields.id = field LEFT JOIN passes ON passes.number = pass
             WHERE fields.name = ? AND value IS NOT NULL ORDER BY changes.number""",
+            [_TEXT, _WHOLE | _NONE, _NUMBER | _NONE, _NUMBER | _NONE, _NUMBER],
             self.field(field),
         )
         curves: dict[str, Curve] = {}
@@ -246,9 +277,10 @@ class Run:
         rows = self._rows(
             """SELECT hooks.name, count(*) FROM changes JOIN names AS hooks ON hooks.id = hook
             JOIN names AS fields ON fields.id = field WHERE fields.name = ? GROUP BY hook ORDER BY 2 DESC, 1""",
+            [_TEXT, _WHOLE],
             self.field(field),
         )
-        return {hook: int(count) for hook, count in rows}
+        return dict(rows)
 
     def why(self, field: str, step: float | None = None) -> Cause:
         """Who made a traced field what it was in the pass that came to a step, or what it was in the end.
@@ -259,7 +291,7 @@ class Run:
         """
         changes = self.changes(field)
         if step is not None:
-            rows = self._rows("SELECT min(number) FROM passes WHERE step >= ?", step)
+            rows = self._rows("SELECT min(number) FROM passes WHERE step >= ?", [_WHOLE | _NONE], step)
             if rows[0][0] is None:
                 raise NoSuchStep(f"{self.folder} came to {self.over} {self.steps:,.10g}, not to {step:,.10g}.")
             changes = [change for change in changes if change.pass_ is None or change.pass_ <= rows[0][0]]
@@ -310,14 +342,22 @@ class Run:
 
     @property
     def _about(self) -> dict[str, str]:
-        return dict(self._rows("SELECT name, value FROM about"))
+        return dict(self._rows("SELECT name, value FROM about WHERE value IS NOT NULL", [_TEXT, _TEXT]))
 
-    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: str, kinds: Sequence[set[type]], *values: Any) -> list[tuple[Any, ...]]:
+        """What a statement finds, whose columns hold values of these kinds."""
         with self._reading() as connection:
-            return connection.execute(statement, values).fetchall()
+            rows = connection.execute(statement, values).fetchall()
+        for column, kind in zip(zip(*rows), kinds):
+            if not set(map(type, column)) <= kind:
+                raise self._damaged(files.DATABASE, "there are values in it that a Recorder does not write")
+        return rows
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        if self._held is not None:
+            yield self._held
+            return
         try:
             connection = open_to_read(self.folder / files.DATABASE)
             try:

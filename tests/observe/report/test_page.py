@@ -155,6 +155,25 @@ def test_writers_are_those_that_a_callback_saw(folder: Path) -> None:
     assert sorted(zip(halves["x"], halves["y"], strict=True)) == by_hand
 
 
+def test_the_field_that_changed_most_comes_first(folder: Path) -> None:
+    class Counts(Loop):
+        a_seldom = b_often = c_now_and_then = 0
+
+        def on_step(self) -> None:
+            self.b_often += 1
+
+        def after_step(self, _every: int = 5) -> None:
+            self.a_seldom += 1
+
+        def after_pass(self) -> None:
+            self.c_now_and_then = self.count // 2
+
+    names = ("a_seldom", "b_often", "c_now_and_then")
+    page = Read(report(recorded(folder, Counts(times=10), metrics=(), over="count", fields=names)).html)
+    picked = [attributes["value"] for tag, attributes in page.elements if tag == "option"]
+    assert picked == ["counts.b_often", "counts.c_now_and_then", "counts.a_seldom"]
+
+
 def test_curves_are_the_metrics_and_hold_to_the_end(folder: Path) -> None:
     page = Read(report(recorded(folder)).html)
     loss, rate = page.data["charts"]
@@ -258,6 +277,7 @@ def test_only_its_own_scripts_may_run_in_it_and_nothing_may_be_fetched(folder: P
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == "'none'"
     assert all(source.startswith("'sha256-") for source in rules["script-src"].split())
+    assert "connect-src" not in rules
     assert "unsafe-eval" not in str(policy)
     elements = [attributes for _, attributes in page.elements]
     links = [each[name] for each in elements for name in ("src", "href", "srcset", "action") if name in each]
@@ -306,6 +326,34 @@ def test_a_database_without_a_table(folder: Path) -> None:
     connection.execute("DROP TABLE timings")
     connection.close()
     with pytest.raises(NotARun, match=r"run\.db cannot be read: no such table"):
+        report(run)
+
+
+WRONG = [
+    "UPDATE passes SET at_s = 'long ago'",
+    "UPDATE passes SET step = x'00'",
+    "UPDATE metrics SET value = 'high'",
+    "UPDATE metrics SET name = x'00' WHERE pass = 1",
+    "UPDATE timings SET calls = 'many'",
+    "UPDATE timings SET depth = NULL",
+    "UPDATE timings SET place = x'ff'",
+    "UPDATE changes SET value = 'much'",
+    "UPDATE changes SET old = NULL",
+    "UPDATE names SET name = x'00' WHERE id = 1",
+    "UPDATE about SET value = x'00'",
+    "DELETE FROM passes",
+    "ALTER TABLE timings DROP COLUMN note",
+]
+
+
+@pytest.mark.parametrize("statement", WRONG)
+def test_a_database_with_what_does_not_belong_there(folder: Path, statement: str) -> None:
+    run = recorded(folder)
+    connection = sqlite3.connect(folder / "run.db")
+    with connection:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(NotARun, match=r"run\.db cannot be read: "):
         report(run)
 
 

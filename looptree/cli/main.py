@@ -1,6 +1,6 @@
 """main: the command `looptree`, and the statuses with which it exits.
 
-    0    done
+    0    done; a live report, by Ctrl-C
     1    something failed while it ran; the traceback is on standard error
     2    the command line does not fit; one sentence on standard error says what would
     130  interrupted by Ctrl-C
@@ -26,7 +26,7 @@ COMMANDS = {
     "trace": "train, and print which hook changed which field; or print what was traced in a run",
     "runs": "list what was trained: how far each run came, its return, and how it ended",
     "why": "print which hook made a field of a run what it was, and what it read",
-    "report": "write a page about a run, or about several beside each other: curves, times, fields, code",
+    "report": "write a page about a run, or about several beside each other; or follow one in a browser",
     "play": "play episodes of the agent that a run kept, print their returns, and film them",
     "presets": "list the settings that are known to work, by algorithm and environment",
 }
@@ -34,8 +34,8 @@ COMMANDS = {
 HELP = "\n".join(
     [
         "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
-        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN, looptree report RUN [RUN ...]",
-        "       looptree runs [FOLDER]",
+        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN, looptree runs [FOLDER]",
+        "       looptree report RUN [RUN ...], looptree report --live RUN",
         "       looptree presets [ALGORITHM]",
         "",
         *(f"  {name:10}{meaning}" for name, meaning in COMMANDS.items()),

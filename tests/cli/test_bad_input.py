@@ -1,6 +1,8 @@
 """Each bad input: exit status 2, one sentence on standard error that says what would fit, nothing run or written."""
 
 import shutil
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,13 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
             run / "none" / "page.html",
         ): f"{run / 'none' / 'page.html'} cannot be written: No such",
         ("report", run, "--oput", "page.html"): "there is no option '--oput'; nearest is --out.",
+        ("report", "--live"): "report is followed by the folder of a run, or by several: looptree report runs/first",
+        ("report", "--live", run / "nothing"): f"{run / 'nothing'} does not exist; the folder of a run would fit.",
+        ("report", "--live", run, run): "--live follows one run: looptree report --live runs/first",
+        ("report", "--live", run, "--out", "x.html"): "--live, --out x.html: these contradict each other; a page is",
+        ("report", "--live", run, "--port", "65536"): "Port 65536: a whole number from 0 to 65535 would fit;",
+        ("report", "--live", run, "--port", "many"): "--port many: a whole number would fit.",
+        ("report", "--port", "8000", run): "--port 8000 goes with --live: looptree report --live RUN --port 8000",
         ("runs", run / "nothing"): f"there is no folder {run / 'nothing'}; looptree train makes one",
         ("runs", "--all"): "runs is followed by one folder at most: looptree runs runs",
     }.items():
@@ -176,6 +185,22 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
 def test_a_folder_with_a_bad_setting_is_not_made(capsys, tmp_path):
     assert main([*TRAIN, "--out", str(tmp_path / "new"), "--steps", "-1"]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_one_sentence(capsys, run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["report", "--live", str(run), "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"looptree: Port {port} cannot be listened on (Address already in use); 0 takes one")
+
+
+def test_a_package_that_serves_is_named(capsys, monkeypatch, run):
+    monkeypatch.delitem(sys.modules, "looptree.observe.report.live", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["report", "--live", str(run)]) == 2
+    assert capsys.readouterr().err == "looptree: --live needs the package 'uvicorn': pip install 'looptree[live]'\n"
 
 
 def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):

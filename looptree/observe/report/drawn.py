@@ -1,15 +1,19 @@
 """Drawn: the pages themselves, from templates in which every text is escaped.
 
-A page says which scripts may run in it, by their digests, and that nothing may be fetched: were a text from a run ever
-taken for a script, no browser would run it.
+A page says which scripts may run in it, by their digests, and that nothing may be fetched; one that is served may ask
+its own server. Were a text from a run ever taken for a script, no browser would run it.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import datetime
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -40,39 +44,77 @@ _templates.filters |= {
     "time": words.time_of,
     "share": words.share,
     "day": words.day,
-    "spaced": words.spaced,
 }
-_templates.globals |= {"counted": words.counted, "seed_of": seed_of, "title_of": title}
+_templates.globals["counted"] = words.counted
 
 
-def one_run(run: Run) -> str:
-    """The page about one run."""
-    groups, over = [Group(title(run), (run,))], axes([run])
-    shown, fields, root = charts(groups, over), timelines(run, over), tree(run)
-    contents = {
-        "run": run,
-        "numbers": _numbers(run, over[0], shown),
-        "fields": fields,
-        "tree": root,
-        "slowest": slowest(root) if root else [],
-        "code": code(run),
-        "settings": flat(run.settings),
-        "versions": flat(run.versions),
-    }
-    return _page("run.html", contents, groups, over, shown, fields)
+@dataclass(frozen=True)
+class Drawing:
+    """What a page shows: the template that it is written from, and what stands in it."""
+
+    template: str
+    contents: dict[str, Any]
+
+    @property
+    def page(self) -> str:
+        """The page that is saved: it needs nothing else."""
+        return _written(self, scripts=[_asset("page.js"), get_plotlyjs()])
+
+    @property
+    def live_page(self) -> str:
+        """The page that is served: it asks for its news."""
+        return _written(self, scripts=[_asset("live.js"), _asset("page.js"), get_plotlyjs()], is_live=True)
+
+    @cached_property
+    def news(self) -> str:
+        """The page that is served as it is now, without what never changes in it: its style and its scripts."""
+        return _written(self, scripts=[], is_live=True)
 
 
-def comparison(runs: Sequence[Run]) -> str:
-    """The page that compares runs."""
-    groups, over = grouped(runs), axes(runs)
-    firsts = [group.runs[0] for group in groups]
-    contents = {
-        "runs": runs,
-        "times": side_by_side(groups),
-        "settings": differences([flat(run.settings) for run in firsts]),
-        "versions": differences([flat(run.versions) for run in firsts]),
-    }
-    return _page("comparison.html", contents, groups, over, charts(groups, over), [])
+def one_run(run: Run) -> Drawing:
+    """What there is to show about one run, at one moment of it."""
+    with run.still():
+        as_of = datetime.datetime.now(datetime.UTC)
+        groups, over = [Group(title(run), (run,))], axes([run])
+        shown, fields, root = charts(groups, over), timelines(run, over), tree(run)
+        contents = {
+            "as_of": as_of.isoformat(timespec="seconds"),
+            "run": _about(run),
+            "numbers": _numbers(run, over[0], shown),
+            "fields": fields,
+            "tree": root,
+            "slowest": slowest(root) if root else [],
+            "code": code(run),
+            "settings": flat(run.settings),
+            "versions": flat(run.versions),
+        }
+    return Drawing("run.html", contents | _drawn(groups, over, shown, fields))
+
+
+def comparison(runs: Sequence[Run]) -> Drawing:
+    """What there is to show about runs beside each other."""
+    with contextlib.ExitStack() as still:
+        for run in runs:
+            still.enter_context(run.still())
+        groups, over = grouped(runs), axes(runs)
+        firsts = [group.runs[0] for group in groups]
+        contents = {
+            "runs": [[_about(run) for run in group.runs] for group in groups],
+            "times": side_by_side(groups),
+            "settings": differences([flat(run.settings) for run in firsts]),
+            "versions": differences([flat(run.versions) for run in firsts]),
+        }
+        return Drawing("comparison.html", contents | _drawn(groups, over, charts(groups, over), []))
+
+
+def _written(drawing: Drawing, scripts: Sequence[str], is_live: bool = False) -> str:
+    return _templates.get_template(drawing.template).render(
+        drawing.contents,
+        style=Markup(_asset("page.css") if scripts else ""),
+        scripts=[Markup(script) for script in scripts],
+        allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'",
+        is_live=is_live,
+    )
 
 
 def _asset(name: str) -> str:
@@ -83,30 +125,27 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _page(
-    template: str,
-    contents: dict[str, Any],
-    groups: Sequence[Group],
-    over: Sequence[Axis],
-    shown: Sequence[Chart],
-    fields: Sequence[Timeline],
-) -> str:
-    scripts = [_asset("page.js"), get_plotlyjs()]
-    return _templates.get_template(template).render(
-        contents,
-        groups=groups,
-        axes=over,
-        charts=shown,
-        smoothed_over=SMOOTHED_OVER,
-        data={
+def _drawn(
+    groups: Sequence[Group], over: Sequence[Axis], shown: Sequence[Chart], fields: Sequence[Timeline]
+) -> dict[str, Any]:
+    """What every page draws."""
+    return {
+        "groups": groups,
+        "axes": over,
+        "charts": shown,
+        "smoothed_over": SMOOTHED_OVER,
+        "data": {
             "axes": {axis.key: {"name": axis.name, "end": words.in_json(axis.end)} for axis in over},
             "charts": [chart.drawn for chart in shown],
             "fields": [field.drawn for field in fields],
         },
-        style=Markup(_asset("page.css")),
-        scripts=[Markup(script) for script in scripts],
-        allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
-    )
+    }
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """What is said of a run itself."""
+    recorded = ("folder", "loop", "began_at", "ended", "passes", "seconds")
+    return {name: getattr(run, name) for name in recorded} | {"title": title(run), "seed": seed_of(run)}
 
 
 def _numbers(run: Run, axis: Axis, shown: Sequence[Chart]) -> list[tuple[str, str, str]]:

@@ -54,4 +54,5 @@ def report(*runs: Run) -> Page:
         drawn = importlib.import_module("looptree.observe.report.drawn")
     except ModuleNotFoundError as error:
         raise CannotReport(f"A report needs the package {error.name!r}: pip install 'looptree[report]'") from error
-    return Page(drawn.one_run(runs[0]) if len(runs) == 1 else drawn.comparison(runs))
+    drawing = drawn.one_run(runs[0]) if len(runs) == 1 else drawn.comparison(runs)
+    return Page(drawing.page)

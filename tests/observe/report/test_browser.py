@@ -1,30 +1,14 @@
 """Reports in a real browser: they draw, answer to mouse and keys, fetch nothing, and axe-core finds nothing serious."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from looptree.observe.report import report
 from looptree.observe.runs import Run
+from tests.observe.report.browsing import Opened
 from tests.observe.report.recorded import Training, recorded
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("there is no Chromium here to open reports in: apt-get install chromium", allow_module_level=True)
-
-LONGEST_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONGEST_MS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,36 +30,6 @@ def reports(folder: Path) -> dict[str, Path]:
     }
 
 
-class Opened:
-    """A page with everything that went wrong in it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.wrong: list[str] = []
-        page.set_default_timeout(LONGEST_MS)
-        page.on("console", lambda message: self.wrong.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("request", lambda request: self.wrong.append(f"request: {request.url}"))
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-
-    def open(self, file: Path) -> Page:
-        self.page.goto(file.as_uri())
-        self.wrong.remove(f"request: {file.as_uri()}")
-        self.page.wait_for_selector(".plot .main-svg")
-        return self.page
-
-
-@pytest.fixture
-def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """A new page of the width and the colours that a test is given."""
-    width, colours = getattr(request, "param", (1280, "light"))
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
-    found = Opened(context.new_page())
-    yield found
-    context.close()
-    assert found.wrong == []
-
-
 PAGES = [
     *(("run", (width, colours)) for width in (1280, 400) for colours in ("light", "dark")),
     ("comparison", (1280, "light")),
@@ -85,7 +39,7 @@ PAGES = [
 
 @pytest.mark.parametrize(("kind", "opened"), PAGES, indirect=["opened"])
 def test_everything_is_there_for_everybody(opened: Opened, reports: dict[str, Path], kind: str) -> None:
-    page = opened.open(reports[kind])
+    page = opened.open(reports[kind].as_uri())
     for chart in page.locator("[data-chart]").all():
         chart.locator(".js-line").first.wait_for(state="attached")
     if kind == "run":
@@ -97,7 +51,7 @@ def test_everything_is_there_for_everybody(opened: Opened, reports: dict[str, Pa
 
 
 def test_a_field_is_picked(opened: Opened, reports: dict[str, Path]) -> None:
-    page = opened.open(reports["run"])
+    page = opened.open(reports["run"].as_uri())
     page.get_by_label("Field").select_option(label="training.rate")
     assert page.locator("[data-field]:visible h3").inner_text() == "training.rate"
     page.locator("[data-timeline]:visible .point").first.wait_for(state="attached")
@@ -106,7 +60,7 @@ def test_a_field_is_picked(opened: Opened, reports: dict[str, Path]) -> None:
 
 
 def test_curves_are_drawn_over_what_is_chosen(opened: Opened, reports: dict[str, Path]) -> None:
-    page = opened.open(reports["run"])
+    page = opened.open(reports["run"].as_uri())
     title = page.locator("[data-chart='0'] .xtitle")
     assert title.text_content() == "samples"
     page.get_by_label("passes", exact=True).focus()
@@ -115,7 +69,7 @@ def test_curves_are_drawn_over_what_is_chosen(opened: Opened, reports: dict[str,
 
 
 def test_groups_can_be_left_out(opened: Opened, reports: dict[str, Path]) -> None:
-    page = opened.open(reports["comparison"])
+    page = opened.open(reports["comparison"].as_uri())
     lines = page.locator("[data-chart='0'] .js-line")
     both = lines.count()
     page.get_by_role("checkbox", name="lr 2").uncheck()
@@ -124,7 +78,7 @@ def test_groups_can_be_left_out(opened: Opened, reports: dict[str, Path]) -> Non
 
 
 def test_keys_fold_the_tree_and_sort_the_table(opened: Opened, reports: dict[str, Path]) -> None:
-    page = opened.open(reports["run"])
+    page = opened.open(reports["run"].as_uri())
     branch = page.locator(".tree details").first
     branch.locator("> summary").focus()
     page.keyboard.press("Enter")
@@ -137,7 +91,7 @@ def test_keys_fold_the_tree_and_sort_the_table(opened: Opened, reports: dict[str
 
 
 def test_the_theme_is_changed(opened: Opened, reports: dict[str, Path]) -> None:
-    page = opened.open(reports["run"])
+    page = opened.open(reports["run"].as_uri())
     background = "getComputedStyle(document.body).backgroundColor"
     line = "document.querySelector('[data-chart=\"0\"] .js-line').style.stroke"
     before = page.evaluate(background), page.evaluate(line)

@@ -1,7 +1,7 @@
 // What moves on the page: its theme, its charts, the field that is picked, the tree's folds, the order of a table.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  let data;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const borders = ["solid", "dashed", "dotted", "double"];
@@ -28,15 +28,17 @@
   const seriesColour = (number) => colour(`series-${number % 8}`);
   const faded = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
-  for (const sample of all("[data-group].sample")) {
-    const number = Number(sample.dataset.group);
-    sample.style.borderTopStyle = borders[number % borders.length];
-    sample.style.borderTopColor = `var(--series-${number % 8})`;
-  }
-  for (const mark of all(".mark")) {
-    const number = Number(mark.dataset.writer);
-    mark.textContent = marks[number % marks.length];
-    mark.style.color = `var(--series-${number % 8})`;
+  function paintSamples() {
+    for (const sample of all("[data-group].sample")) {
+      const number = Number(sample.dataset.group);
+      sample.style.borderTopStyle = borders[number % borders.length];
+      sample.style.borderTopColor = `var(--series-${number % 8})`;
+    }
+    for (const mark of all(".mark")) {
+      const number = Number(mark.dataset.writer);
+      mark.textContent = marks[number % marks.length];
+      mark.style.color = `var(--series-${number % 8})`;
+    }
   }
 
   // Charts
@@ -99,48 +101,79 @@
     Plotly.react(plot, drawn, layout(), config);
   }
   const drawAll = () => all(".plot").forEach(draw);
-  for (const input of all("[name=axis], [name=group]")) input.addEventListener("change", drawAll);
-  // The drawing library stands below, so that the page is there to read before it is.
-  document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(drawAll)));
 
-  // The field that is picked
+  // The field that is picked: its name is kept, for its place in the list may become another
 
-  const picker = document.getElementById("field");
+  let picked;
   function pick() {
-    for (const field of all("[data-field]")) field.hidden = field.dataset.field !== picker.value;
-    all("[data-timeline]").forEach(draw);
-  }
-  if (picker) {
-    picker.addEventListener("change", pick);
-    pick();
+    const picker = document.getElementById("field");
+    if (!picker) return;
+    picker.value = picked ?? picker.value;
+    picked = picker.value;
+    for (const field of all("[data-field]")) field.hidden = field.dataset.field !== picked;
   }
 
   // The tree and tables
 
-  for (const fold of all("[data-fold]")) {
-    fold.addEventListener("click", () => {
-      for (const branch of all(".tree details")) {
-        branch.open = fold.dataset.fold === "open" || branch.querySelector(":scope > .below > :is(details, .leaf)") !== null;
-      }
-    });
+  function fold(how) {
+    for (const branch of all(".tree details")) {
+      branch.open = how === "open" || branch.querySelector(":scope > .below > :is(details, .leaf)") !== null;
+    }
   }
-  for (const more of all("[data-all]")) {
-    more.addEventListener("click", () => {
-      const isShort = document.getElementById(more.dataset.all).classList.toggle("short");
-      more.setAttribute("aria-expanded", String(!isShort));
-      more.textContent = more.textContent.replace(isShort ? "fewer" : "all", isShort ? "all" : "fewer");
-    });
+
+  function nameMore(more) {
+    const isLong = more.getAttribute("aria-expanded") === "true";
+    more.firstChild.data = more.firstChild.data.replace(/all|fewer/, isLong ? "fewer" : "all");
   }
-  for (const head of all(".sortable th[aria-sort]")) {
-    head.firstElementChild.addEventListener("click", () => {
-      const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
-      for (const other of all("th[aria-sort]", head.parentElement)) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", order);
-      const body = head.closest("table").tBodies[0];
-      const value = (row) => row.cells[head.cellIndex].dataset.value;
-      const compare = (a, b) => (isNaN(value(a)) ? value(a).localeCompare(value(b)) : value(a) - value(b));
-      const rows = [...body.rows].sort(compare);
-      body.append(...(order === "descending" ? rows.reverse() : rows));
-    });
+  function showMore(more) {
+    const isShort = document.getElementById(more.dataset.all).classList.toggle("short");
+    more.setAttribute("aria-expanded", String(!isShort));
+    nameMore(more);
   }
+
+  function order(head) {
+    const next = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+    for (const other of all("th[aria-sort]", head.parentElement)) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", next);
+    sort(head.closest("table"));
+  }
+  function sort(table) {
+    const head = table.querySelector("[aria-sort$=ending]");
+    const value = (row) => row.cells[head.cellIndex].dataset.value;
+    const compare = (a, b) => (isNaN(value(a)) ? value(a).localeCompare(value(b)) : value(a) - value(b));
+    const rows = [...table.tBodies[0].rows].sort(compare);
+    table.tBodies[0].append(...(head.getAttribute("aria-sort") === "descending" ? rows.reverse() : rows));
+  }
+
+  document.addEventListener("click", ({ target }) => {
+    const pressed = target.closest("main button");
+    if (!pressed) return;
+    if (pressed.dataset.fold) fold(pressed.dataset.fold);
+    else if (pressed.dataset.all) showMore(pressed);
+    else order(pressed.closest("th"));
+  });
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "field") {
+      drawAll();
+      return;
+    }
+    picked = target.value;
+    pick();
+    all("[data-timeline]").forEach(draw);
+  });
+
+  // What stands on the page is arranged when it is there, and again whenever it was brought up to date
+
+  function arrange() {
+    data = JSON.parse(document.getElementById("data").textContent);
+    paintSamples();
+    pick();
+    all("[data-all]").forEach(nameMore);
+    all(".sortable").forEach(sort);
+    drawAll();
+  }
+  arrange();
+  document.addEventListener("renewed", arrange);
+  // The drawing library stands below, so that the page is there to read before it is.
+  document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(drawAll)));
 })();

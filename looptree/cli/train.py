@@ -87,6 +87,7 @@ def _recorder(learner: Learner, options: Options) -> Recorder:
         metrics=learner.metrics,
         over="env_steps",
         fields=options.fields or learner.traced,
+        inside=bool(options.fields),  # what is traced of itself changes in the learner's own hooks
         settings=with_words(_settings(options)),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from looptree.core.node import Forward, ancestry
-from looptree.core.plan import HookPlan, LoopPlan
+from looptree.core.plan import CallPlan, HookPlan, LoopPlan
 from looptree.observe.changes import At, Change
 from looptree.observe.digest import PLAIN, UNSET, Marks, is_fixed, show, snapshot
 from looptree.observe.traced_fields import forward_of, own_value
@@ -153,6 +153,8 @@ def sites(plan: LoopPlan, loops: Sequence[Any]) -> dict[str, Site]:
         for step in _hook_steps(each):
             label = step.label if len(owners[step.label]) == 1 else f"{step.owner}.{step.name}"
             found[step.key] = Site(label, number, passes[1:] if step.event == "run" else passes)
+        for call in (step for step in each.steps() if isinstance(step, CallPlan)):
+            found[call.key] = Site(f"{call.loop} (a whole run)", number, passes)
     return found
 
 

@@ -60,6 +60,9 @@ class Trace:
             something true, the run ends by a `Cancel` raised where the hook that changed the field returned, `hit` is
             the change, and `loop.ended` tells it.
         keep: most changes kept of each field; older ones are dropped, and counted.
+        inside: whether to look after the hooks of the loops below, too. If not, a run of an inner loop is looked at as
+            a whole, and what changes in it is put down to that loop; this costs next to nothing, and is enough for
+            fields that only hooks of `loop` itself change.
 
     What happens outside of all hooks (in `items()`, or in the body of `for x in loop:`) is put down to the loop
     itself, what happened before the run to no one. Changes in place count: see `looptree.observe.digest`.
@@ -71,7 +74,12 @@ class Trace:
     """
 
     def __init__(
-        self, loop: Loop, *fields: str, stop_if: Mapping[str, Predicate] | None = None, keep: int = 1000
+        self,
+        loop: Loop,
+        *fields: str,
+        stop_if: Mapping[str, Predicate] | None = None,
+        keep: int = 1000,
+        inside: bool = True,
     ) -> None:
         if not isinstance(keep, int) or keep < 1:
             raise BadSetting(f"Trace(keep={keep!r}): the number of changes to keep of each field, 1 or more, fits.")
@@ -80,6 +88,8 @@ class Trace:
         self._stop_if = dict(stop_if or {})
         self._names = (*fields, *self._stop_if)
         self._keep = keep
+        self._inside = inside
+        self._own_steps: frozenset[str] = frozenset()  # of the loop itself, by key
         self._records: dict[str, Record] = {}
         self._watched: list[Record] = []
         self._sites: dict[str, Site] = {}
@@ -249,6 +259,8 @@ class Trace:
 
     def around_run(self, loop: LoopPlan, lines: list[str]) -> list[str]:
         """Look where a run begins that was not called by a loop, and at the end of every run."""
+        if not self._looks_into(loop):
+            return lines
         name = self._code_name
         return [
             f'{name}.begin("{loop.path}")',
@@ -260,11 +272,13 @@ class Trace:
 
     def around_pass(self, loop: LoopPlan, lines: list[str]) -> list[str]:
         """Look where a pass begins, lest what `items()` or a consumer did be taken for the first hook's doing."""
+        if not self._looks_into(loop):
+            return lines
         return [f'{self._code_name}.look("{loop.path}")', *self._going_on(), *lines]
 
     def around_step(self, step: Step, lines: list[str]) -> list[str]:
         """Look when a hook has returned or raised; after an inner loop, go on with a stop that began in it."""
-        if not isinstance(step, HookPlan):
+        if not self._looks_at(step):
             return [*lines, *self._going_on()]
         return [
             "try:",
@@ -280,7 +294,14 @@ class Trace:
 
     def around_callable(self, step: Step, expression: str) -> str:
         """The same for a hook that is handed over to be called."""
-        return f'{self._code_name}.looking({expression}, "{step.key}")' if isinstance(step, HookPlan) else expression
+        return f'{self._code_name}.looking({expression}, "{step.key}")' if self._looks_at(step) else expression
+
+    def _looks_into(self, loop: LoopPlan) -> bool:
+        return self._inside or loop.target is self._loop
+
+    def _looks_at(self, step: Step) -> bool:
+        """Whether to look after a step: a hook, or, where nobody looks inside, an inner loop as a whole."""
+        return isinstance(step, HookPlan) if self._inside else step.key in self._own_steps
 
     # what the generated code calls
 
@@ -403,6 +424,8 @@ class Trace:
         for each in plan.walk():
             if not any(each.target is loop for loop in self._loops):
                 self._loops.append(each.target)
+            if each.target is self._loop:
+                self._own_steps = frozenset(step.key for step in each.steps())
         self._sites |= sites(plan, self._loops)  # those that are gone may still stand in code that is running
         watched = []
         for full_name, owner, name in known_fields(plan, self._loop, self._names):

@@ -1276,3 +1276,68 @@ def test_a_value_that_looks_like_html_is_text():
     page = Parsed(shown_html(trace))
     assert "script" not in page.tags
     assert "\"<script>alert('x')</script>\"" in page.text
+
+
+def test_without_looking_inside_a_run_of_an_inner_loop_is_one_place():
+    class Inner(Loop):
+        call_on = "on_step"
+        times = 3
+
+        def on_work(self):
+            self.outer.total += 1
+
+        def finally_work(self):
+            self.outer.ends = self.outer.total
+
+    class Outer(Loop):
+        total = 0
+        ends = 0
+        rate = 1.0
+
+        def before_step(self):
+            self.rate /= 2
+
+        def on_step(self):
+            self.total += 10
+
+    def outer():
+        return Outer(Inner(), times=2)
+
+    loop = outer()
+    with Trace(loop, "total", "rate", "ends", inside=False) as trace:
+        loop.run()
+        code = loop.code
+    assert trace.writers("rate") == {"Outer.before_step": 2}
+    assert [(str(change.at), change.hook, change.new) for change in trace["total"]] == [
+        ("outer 0", "Outer.on_step", 10),
+        ("outer 0", "outer.inner (a whole run)", 13),
+        ("outer 1", "Outer.on_step", 23),
+        ("outer 1", "outer.inner (a whole run)", 26),
+    ]
+    assert trace.writers("ends") == {"outer.inner (a whole run)": 2}
+    assert "trace.look" not in code.partition("def inner(")[2]
+    whole = outer()
+    with Trace(whole, "rate") as hook_by_hook:
+        whole.run()
+    assert trace["rate"] == hook_by_hook["rate"]
+
+
+def test_a_breakpoint_on_a_whole_run_of_an_inner_loop_stops_behind_it():
+    class Inner(Loop):
+        call_on = "on_step"
+        times = 3
+
+        def on_work(self):
+            self.outer.total += 1
+
+    class Outer(Loop):
+        total = 0
+
+        def on_step(self):
+            pass
+
+    loop = Outer(Inner(), times=9)
+    with Trace(loop, inside=False, stop_if={"total": lambda total: total >= 4}) as trace:
+        loop.run()
+    assert (loop.total, loop.index) == (6, 1)
+    assert trace.hit.hook == "outer.inner (a whole run)"

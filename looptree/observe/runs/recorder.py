@@ -64,6 +64,7 @@ class Recorder:
             numbers, or tensors of one number.
         over: the field that says how far the run is, by default passes done.
         fields: fields of which each change is kept, with the hook that made it, as `Trace` takes them.
+        inside: whether changes are looked for in the loops below, too, hook by hook (see `Trace`).
         settings: what the run was made with, for `settings.json`.
 
     Attributes:
@@ -84,6 +85,7 @@ class Recorder:
         metrics: Iterable[str] = (),
         over: str = "count",
         fields: Iterable[str] = (),
+        inside: bool = True,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.loop = given_loop(loop, "Recorder")
@@ -92,6 +94,7 @@ class Recorder:
         self._metrics = tuple(metrics)
         self._over = over
         self._fields = tuple(fields)
+        self._inside = inside
         self._settings = dict(settings or {})
         self._trace: Trace | None = None
         self._writer: Writer
@@ -101,7 +104,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
-            self._trace = Trace(self.loop, *self._fields, keep=_KEPT_CHANGES) if self._fields else None
+            self._trace = (
+                Trace(self.loop, *self._fields, keep=_KEPT_CHANGES, inside=self._inside) if self._fields else None
+            )
             self._writer = undo.enter_context(contextlib.closing(self._made_folder()))
             self._sampler = Sampler(
                 self._writer, self._metrics, self._over, time.perf_counter(), _EVERY_S, self._now_and_then

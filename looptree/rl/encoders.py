@@ -7,6 +7,7 @@ one-hot, images go through convolutions, and the entries of a Dict or a Tuple ea
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,15 +25,15 @@ from looptree.rl.packed import check_observations, entries, kept_type
 _LEAST_SIDE = 36  # of an image in pixels, for the filters below to find room
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """From observations to features."""
 
     size: int  # how many features an observation has
 
+    @abstractmethod
     def forward(self, observation: Tensor) -> Tensor:
         """The features `(batch, size)` float32 of observations `(batch, *observation shape)`, of packed ones `(batch,
         bytes)`."""
-        raise NotImplementedError
 
 
 class Numbers(Encoder):

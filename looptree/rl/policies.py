@@ -8,6 +8,7 @@ the agent's own: `to_environment` makes of them what the environment's space has
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import gymnasium
@@ -22,28 +23,28 @@ from looptree.rl.fits import fitting_actions
 _LOG_2_PI = math.log(2 * math.pi)
 
 
-class Policy(nn.Module):
+class Policy(nn.Module, ABC):
     """A distribution over actions; `outputs` are what a network says of each observation."""
 
     output_size: int  # numbers that the network has to give
     action_shape: tuple[int, ...]  # of a single action as it is sampled
     action_dtype: torch.dtype
 
+    @abstractmethod
     def sample(self, outputs: NDArray[np.float32], generator: np.random.Generator) -> NDArray[Any]:
         """Actions `(envs, *action shape)` drawn for outputs `(envs, output size)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
         """The likeliest actions `(envs, *action shape)`, the first of several that are equal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
         """The log-probabilities (or densities) `(batch,)` of actions `(batch, *action shape)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entropy(self, outputs: Tensor) -> Tensor:
         """The entropies `(batch,)` in nats."""
-        raise NotImplementedError
 
     def slopes(self, outputs: Tensor, actions: Tensor, of_log_prob: Tensor, of_entropy: float) -> tuple[Tensor, ...]:
         """The slopes at the outputs `(batch, output size)`, and after them those at the policy's own parameters, of a
@@ -59,9 +60,9 @@ class Policy(nn.Module):
                 loss = loss + of_entropy * self.entropy(outputs).sum()
         return torch.autograd.grad(loss, [outputs, *self.parameters()])
 
+    @abstractmethod
     def to_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
         """The members `(envs, *shape)` of the environment's space that stand for actions."""
-        raise NotImplementedError
 
 
 class Categorical(Policy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from looptree.callbacks.fields import find_owner
@@ -21,13 +21,14 @@ class Metrics:
         NoSuchField: no loop or callback of the tree has a field.
     """
 
-    def __init__(self, loop: Any, names: Iterable[str], over: str) -> None:
-        """`over` is the field that says how far the run is; `"count"` is passes done."""
+    def __init__(self, loop: Any, names: Iterable[str], over: str, last: Mapping[str, float] | None = None) -> None:
+        """`over` is the field that says how far the run is, `"count"` is passes done; `last` are the values that the
+        metrics had before, where they had any."""
         self._loop = loop
         self._fields = [(name, find_owner(loop, name), name.rpartition(".")[2]) for name in names]
         self._over = (find_owner(loop, over), over.rpartition(".")[2])
         self._counts_passes = over == "count"
-        self._last = {name: math.nan for name, _, _ in self._fields}
+        self._last = {name: math.nan for name, _, _ in self._fields} | dict(last or {})
 
     def step(self) -> float:
         """How far the run is at the end of a pass."""

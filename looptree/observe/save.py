@@ -22,7 +22,9 @@ def save_whole(contents: str | bytes, path: str | os.PathLike[str]) -> Path:
     wanted = Path(path)
     beside = wanted.parent / f".{wanted.name}.{os.getpid()}.part"
     try:
-        beside.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # never through a link that stands there
+            file.write(contents.encode() if isinstance(contents, str) else contents)
         beside.replace(wanted)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from looptree.observe.runs import Run
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "looptree.cli"]
 FILES = ["agent.npz", "code.json", "description.html", "description.json", "report.html", "results.json", "run.db"]
-FILES += ["settings.json", "versions.json"]
+FILES += ["run.lock", "settings.json", "versions.json"]
 SHORT = ["dqn", "CartPole-v1", "--steps", "600", "--learning-starts-env-steps", "200", "--gradient-steps-per-pass", "8"]
 
 

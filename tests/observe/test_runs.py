@@ -315,7 +315,7 @@ def test_a_database_of_another_format(folder: Path) -> None:
     connection = sqlite3.connect(folder / "run.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(NotARun, match="format 99, and this looptree reads format 1"):
+    with pytest.raises(NotARun, match="format 99, and this looptree reads format 2; the looptree that"):
         Run(folder)
 
 

@@ -4,7 +4,8 @@ settings.json       what the run was made with, by whom asked: algorithm, enviro
 versions.json       of Python, of this machine's system, and of the packages that were loaded
 description.json    the tree, for programs; description.html the same to look at
 code.json           the generated code line by line, each with the step that stands on it
-run.db              metrics, times, and changes of fields
+run.db              metrics, times, changes of fields, and when the run was begun and gone on with
+run.lock            held by the process that records
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 from looptree.core.loop import Loop
 
@@ -22,8 +25,54 @@ DESCRIPTION = "description.json"
 DESCRIPTION_PAGE = "description.html"
 CODE = "code.json"
 DATABASE = "run.db"
+LOCK = "run.lock"
 
 _PACKAGES = ("looptree", "torch", "numpy", "gymnasium")
+_MOST_BYTES = 1 << 26  # of a file of JSON, which has a line for each hook
+
+
+class NotReadable(Exception):
+    """A file in the folder of a run is not what is written there; says what it is."""
+
+
+def file_in(folder: Path, name: str) -> Path:
+    """The path of a file of a run, whose folder may have come from anywhere.
+
+    Raises:
+        NotReadable: what is there leads out of the folder, or is no file.
+    """
+    file = folder / name
+    if file.is_symlink():
+        raise NotReadable("it is a link, which nothing that looptree writes is")
+    if file.exists() and not file.is_file():
+        raise NotReadable("it is not a file")
+    return file
+
+
+def database_in(folder: Path) -> Path:
+    """The path of the database of a run, beside which there is nothing that SQLite would follow out of the folder.
+
+    Raises:
+        NotReadable: there is.
+    """
+    for beside in ("-wal", "-shm", "-journal"):
+        file_in(folder, DATABASE + beside)
+    return file_in(folder, DATABASE)
+
+
+def json_in(folder: Path, name: str) -> Any:
+    """What a file of a run holds as JSON.
+
+    Raises:
+        NotReadable: there is no such file, or it cannot be read.
+    """
+    file = file_in(folder, name)
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise NotReadable(f"it is larger than {_MOST_BYTES >> 20} MiB")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise NotReadable(str(error)) from error
 
 
 def versions_json() -> str:

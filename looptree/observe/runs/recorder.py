@@ -2,17 +2,20 @@
 
 with Recorder(learner, "runs/first", metrics=("loss", "epsilon"), over="env_steps", fields=("epsilon",)):
     learner.run()
+
+Where that was killed, and the loop has been given the state of some pass again (`load_state_dict`):
+
+with Recorder.resume(learner, "runs/first"):
+    learner.run()
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import sqlite3
-import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +29,11 @@ from looptree.observe.digest import NUMBERS, show
 from looptree.observe.given import given_loop
 from looptree.observe.profile import Profile
 from looptree.observe.runs import folder as files
+from looptree.observe.runs.database import WrongFormat
+from looptree.observe.runs.lock import IsHeld, held
+from looptree.observe.runs.run import Run
 from looptree.observe.runs.sampler import Sampler
+from looptree.observe.runs.sessions import ENDS, NOTHING, Before, begin, go_on, now
 from looptree.observe.runs.writer import Writer
 from looptree.observe.save import CannotSave, save_whole
 from looptree.observe.trace import Trace
@@ -34,8 +41,8 @@ from looptree.observe.trace import Trace
 _EVERY_S = 0.5
 _KEPT_CHANGES = 1_000_000  # between two times that they are written
 
-_ABOUT = "INSERT OR REPLACE INTO about VALUES (?, ?)"
 _TIMING = "INSERT OR REPLACE INTO timings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NO_MORE_TIMINGS = "DELETE FROM timings WHERE line >= ?"
 _NAME = "INSERT OR IGNORE INTO names (name) VALUES (?)"
 _CHANGE = """INSERT INTO changes VALUES (
     ?, ?, ?, (SELECT id FROM names WHERE name = ?), (SELECT id FROM names WHERE name = ?), ?, ?, ?
@@ -44,6 +51,10 @@ _CHANGE = """INSERT INTO changes VALUES (
 
 class RunExists(LooptreeError, FileExistsError):
     """A folder that was to become a run's has one in it."""
+
+
+class RunGoesOn(LooptreeError):
+    """A run that was to be gone on with is recorded by another process at present."""
 
 
 class NotWritten(UserWarning):
@@ -74,6 +85,7 @@ class Recorder:
     Raises:
         NotALoop, NoSuchField, BindingError: what was given does not fit, when the `with` begins.
         RunExists: the folder has a run in it.
+        RunGoesOn: of a recorder that resumes, the run is recorded by another process.
         CannotSave: the folder cannot be written.
     """
 
@@ -96,24 +108,71 @@ class Recorder:
         self._fields = tuple(fields)
         self._inside = inside
         self._settings = dict(settings or {})
+        self._resumes = False
+        self._inexact: tuple[str, ...] = ()
+        self._before: Before = NOTHING
         self._trace: Trace | None = None
         self._writer: Writer
         self._sampler: Sampler
-        self._changes = 0  # that were written
+        self._changes = 0  # that are recorded
         self._watching = contextlib.ExitStack()
+
+    @classmethod
+    def resume(cls, loop: Loop, folder: str | Path, *, inexact: Iterable[str] = ()) -> Self:
+        """A recorder that goes on with the run in a folder, and records what was recorded there.
+
+        The loop is in the state of some pass, `loop.count`. What is recorded of that pass and of later ones, by a
+        process that was killed when its state was not kept yet, is taken out when the `with` begins, for these passes
+        are made again: in the end the rows are those of a run that was never interrupted. Times go on, and add up.
+
+        Args:
+            loop: a loop of the same making.
+            folder: where the run is.
+            inexact: what of the loop's state is not as it was, in sentences.
+
+        Raises:
+            NotALoop: something else was given, a class of loops for instance.
+            NotARun: the folder is not there, has no run in it, or what is there cannot be read.
+        """
+        recorder = cls(loop, folder, **Run(folder).recorded._asdict())
+        recorder._resumes = True
+        recorder._inexact = tuple(inexact)
+        return recorder
+
+    def on_disk(self) -> Callable[[], None]:
+        """Hand over all that has been recorded by now, and return what waits, in whatever thread it is called, until
+        it is on the disk: a checkpoint that comes after that is of a state whose rows are all there.
+
+        What is returned raises CannotSave where the disk does not take them.
+        """
+        self._now_and_then()
+        return self._writer.on_disk()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             self._trace = (
                 Trace(self.loop, *self._fields, keep=_KEPT_CHANGES, inside=self._inside) if self._fields else None
             )
-            self._writer = undo.enter_context(contextlib.closing(self._made_folder()))
+            undo.enter_context(self._folder_held())
+            self._before = self._gone_on() if self._resumes else NOTHING
+            self._changes = self._before.changes
+            self._writer = Writer(self._database)
             self._sampler = Sampler(
-                self._writer, self._metrics, self._over, time.perf_counter(), _EVERY_S, self._now_and_then
+                self._writer,
+                self._metrics,
+                self._over,
+                self._before.seconds,
+                self._before.metrics,
+                _EVERY_S,
+                self._now_and_then,
             )
             self.loop.add_cb(self._sampler)
             undo.callback(self.loop.remove_cb, self._sampler)
             self._describe()
+            if not self._resumes:
+                self._begun()  # the last of all files: a folder with a database in it has everything
+            self._writer.open()
+            undo.callback(self._writer.close)
             undo.enter_context(self.profile)
             if self._trace is not None:
                 undo.enter_context(self._trace)
@@ -126,46 +185,79 @@ class Recorder:
     ) -> None:
         try:
             self._now_and_then()
-            self._writer.add(_ABOUT, ("ended", self.loop.ended), ("ended_at", _now()))
+            self._writer.add(ENDS, (self.loop.ended, now(), self._before.session))
         finally:
             self._watching.close()
         self._warn()
 
-    def _made_folder(self) -> Writer:
-        """The folder with an empty database in it."""
-        database = self.folder / files.DATABASE
+    @contextlib.contextmanager
+    def _folder_held(self) -> Iterator[None]:
+        """The folder, which is made if it is not there, for this recorder alone."""
+        with contextlib.ExitStack() as stack:
+            with self._that_may_be_full():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(held(files.file_in(self.folder, files.LOCK)))
+                except IsHeld as error:
+                    raise self._in_use() from error
+                if self._database.exists() and not self._resumes:
+                    raise RunExists(
+                        f"{self.folder} has a run in it already. Name another folder, or move that one away."
+                    )
+            yield
+
+    def _in_use(self) -> LooptreeError:
+        if self._resumes:
+            return RunGoesOn(f"{self.folder} is recorded by another process, which still goes on.")
+        return RunExists(f"{self.folder} has a run in it that goes on. Name another folder.")
+
+    def _begun(self) -> None:
+        recorded = {"metrics": self._metrics, "over": self._over, "fields": self._fields, "inside": self._inside}
+        about = {"loop": self.loop.path, "over": self._over, "recorded": json.dumps(recorded)}
+        with self._that_may_be_full():
+            begin(self._database, self.loop.count, about)
+
+    def _gone_on(self) -> Before:
+        with self._that_may_be_full():
+            return go_on(files.database_in(self.folder), self.loop.count, self._inexact)
+
+    @property
+    def _database(self) -> Path:
+        return self.folder / files.DATABASE
+
+    @contextlib.contextmanager
+    def _that_may_be_full(self) -> Iterator[None]:
+        """What the disk has to say of the folder, in a sentence."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if database.exists():
-                raise RunExists(f"{self.folder} has a run in it already. Name another folder, or move that one away.")
-            return Writer(database)
+            yield
+        except RunExists:
+            raise
         except OSError as error:
-            if isinstance(error, RunExists):
-                raise
             existing = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
             what = "is a file" if existing.is_file() else f"cannot be written ({error.strerror})"
             raise CannotSave(
                 f"{self.folder}: {existing} {what}; a folder that may be written to, or made, would fit."
             ) from error
-        except sqlite3.Error as error:
-            raise CannotSave(f"{database} cannot be written: {error}.") from error
+        except (sqlite3.Error, WrongFormat, files.NotReadable) as error:
+            raise CannotSave(f"{self.folder} cannot be written: {error}.") from error
 
     def _describe(self) -> None:
-        """Write what is known before the run begins."""
-        plan = self.loop.plan
-        self._writer.add(_ABOUT, ("began_at", _now()), ("loop", plan.path), ("over", self._over))
-        for name, text in (
-            (files.SETTINGS, json.dumps(self._settings, indent=2, allow_nan=False) + "\n"),
-            (files.VERSIONS, files.versions_json()),
-            (files.DESCRIPTION, describe(self.loop).json()),
-            (files.DESCRIPTION_PAGE, tree_html(plan)),
-            (files.CODE, files.code_json(self.loop)),
-        ):
+        """Write what is known before the run begins; what it was made with stays as it is where it goes on."""
+        made_with = {} if self._resumes else {files.SETTINGS: json.dumps(self._settings, indent=2, allow_nan=False)}
+        found = made_with | {
+            files.VERSIONS: files.versions_json(),
+            files.DESCRIPTION: describe(self.loop).json(),
+            files.DESCRIPTION_PAGE: tree_html(self.loop.plan),
+            files.CODE: files.code_json(self.loop),
+        }
+        for name, text in found.items():
             save_whole(text, self.folder / name)
 
     def _now_and_then(self) -> None:
         """Hand over what is not written pass by pass: the times so far, and the changes of fields since."""
-        self._writer.add(_TIMING, *((number, *astuple(timing)) for number, timing in enumerate(self.profile)))
+        timings = [self._before.and_since(timing) for timing in self.profile]
+        self._writer.add(_TIMING, *((number, *astuple(timing)) for number, timing in enumerate(timings)))
+        self._writer.add(_NO_MORE_TIMINGS, (len(timings),))
         if self._trace is not None:
             for change in self._trace.take():
                 self._changes += 1
@@ -181,8 +273,3 @@ class Recorder:
         if self._writer.problem:
             text = f"{self.folder} cannot be written at present, and it is tried again: {self._writer.problem}."
             warnings.warn(text, NotWritten, stacklevel=3)
-
-
-def _now() -> str:
-    """The time of day as ISO 8601 has it."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from looptree.core.errors import LooptreeError, NoSuchField, listed, nearest
 from looptree.observe.runs import folder as files
 from looptree.observe.runs.database import WrongFormat, open_to_read
+from looptree.observe.runs.lock import is_held
 from looptree.observe.runs.run_html import run_html
 from looptree.observe.timings import Timing
 from looptree.observe.traced_fields import is_called
@@ -73,6 +74,27 @@ class Cause(NamedTuple):
     reads: tuple[str, ...]
 
 
+class Recorded(NamedTuple):
+    """What a Recorder records of a loop: metrics, how far the run is in the unit of a field, and the changes of fields,
+    in the loops below too where it looks `inside`."""
+
+    metrics: tuple[str, ...]
+    over: str
+    fields: tuple[str, ...]
+    inside: bool
+
+
+class Session(NamedTuple):
+    """A run was begun, or gone on with from some pass on; times of day are in ISO 8601."""
+
+    from_pass: int  # passes of the loop's life done by then
+    began_at: str
+    ended_at: str | None
+    ended: str | None  # how, in one sentence; None where it goes on, or was killed
+    passes_again: int  # those that were made before in vain: their state was lost when the run was killed
+    inexact: tuple[str, ...]  # what of the state that it went on from is not as it was
+
+
 class Run:
     """A run in a folder. Everything is read when it is asked for, so that a run that goes on shows how far it is.
 
@@ -85,7 +107,7 @@ class Run:
         if not self.folder.is_dir():
             what = "is a file" if self.folder.exists() else "does not exist"
             raise NotARun(f"{self.folder} {what}; the folder of a run would fit.")
-        if not (self.folder / files.DATABASE).is_file():
+        if not (self.folder / files.DATABASE).exists():
             raise NotARun(f"{self.folder} has no run in it: there is no {files.DATABASE}.")
         self._held: sqlite3.Connection | None = None
         with self._reading():
@@ -148,14 +170,46 @@ class Run:
         return self._about.get("over", "count")
 
     @property
+    def recorded(self) -> Recorded:
+        """What was recorded of the loop."""
+        found = self._loaded(self._about.get("recorded", ""))
+        kinds = {"metrics": list, "over": str, "fields": list, "inside": bool}
+        if not isinstance(found, dict) or {name: type(value) for name, value in found.items()} != kinds:
+            raise self._damaged(files.DATABASE, "it does not say what was recorded")
+        metrics, fields = (tuple(map(str, found[name])) for name in ("metrics", "fields"))
+        return Recorded(metrics, found["over"], fields, found["inside"])
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The times that it was begun and gone on with, in their order: one, where it was not interrupted."""
+        rows = self._rows(
+            "SELECT from_pass, began_at, ended_at, ended, passes_again, inexact FROM sessions ORDER BY number",
+            [_WHOLE, _TEXT, _TEXT | _NONE, _TEXT | _NONE, _WHOLE, _TEXT],
+        )
+        if not rows:
+            raise self._damaged(files.DATABASE, "it does not say when it was begun")
+        return [
+            Session(from_pass, began_at, ended_at, ended, again, self._sentences(inexact))
+            for from_pass, began_at, ended_at, ended, again, inexact in rows
+        ]
+
+    @property
     def began_at(self) -> str:
-        """When it began, in ISO 8601."""
-        return self._about.get("began_at", "")
+        """When it was begun first, in ISO 8601."""
+        return self.sessions[0].began_at
 
     @property
     def ended(self) -> str | None:
         """How it ended, in one sentence; None where it goes on, or was killed."""
-        return self._about.get("ended")
+        return self.sessions[-1].ended
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a process records it at present."""
+        try:
+            return is_held(files.file_in(self.folder, files.LOCK))
+        except files.NotReadable:
+            return False
 
     @property
     def passes(self) -> int:
@@ -359,12 +413,12 @@ class Run:
             yield self._held
             return
         try:
-            connection = open_to_read(self.folder / files.DATABASE)
+            connection = open_to_read(files.database_in(self.folder))
             try:
                 yield connection
             finally:
                 connection.close()
-        except (sqlite3.Error, WrongFormat) as error:
+        except (sqlite3.Error, WrongFormat, files.NotReadable) as error:
             raise self._damaged(files.DATABASE, str(error)) from error
 
     def _object(self, name: str) -> dict[str, Any]:
@@ -375,9 +429,22 @@ class Run:
 
     def _json(self, name: str) -> Any:
         try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return files.json_in(self.folder, name)
+        except files.NotReadable as error:
             raise self._damaged(name, str(error)) from error
+
+    def _loaded(self, text: str) -> Any:
+        """What stands in the database as JSON."""
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(files.DATABASE, str(error)) from error
+
+    def _sentences(self, text: str) -> tuple[str, ...]:
+        found = self._loaded(text)
+        if not isinstance(found, list):
+            raise self._damaged(files.DATABASE, "there are values in it that a Recorder does not write")
+        return tuple(map(str, found))
 
     def _damaged(self, name: str, why: str) -> NotARun:
         return NotARun(f"{self.folder / name} cannot be read: {why}.")

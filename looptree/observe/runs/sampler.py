@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from looptree.callbacks.metrics import Metrics
 from looptree.core.callback import Callback
@@ -20,7 +20,8 @@ class Sampler(Callback):
         writer: where to.
         metrics: fields, as `find_owner` finds them.
         over: the field that says how far the run is.
-        began_s: when the recording began, by `time.perf_counter`.
+        seconds: how long the run had taken before.
+        last: the values that the metrics had before.
         every_s: how often to call `now_and_then`, in seconds.
     """
 
@@ -29,7 +30,8 @@ class Sampler(Callback):
         writer: Writer,
         metrics: tuple[str, ...],
         over: str,
-        began_s: float,
+        seconds: float,
+        last: Mapping[str, float],
         every_s: float,
         now_and_then: Callable[[], None],
     ) -> None:
@@ -37,16 +39,18 @@ class Sampler(Callback):
         self.metrics = metrics
         self.over = over
         self._writer = writer
-        self._began_s = began_s
+        self._last = last
         self._every_s = every_s
-        self._due_s = began_s + every_s
+        now_s = time.perf_counter()
+        self._began_s = now_s - seconds
+        self._due_s = now_s + every_s
         self._now_and_then = now_and_then
         self._metrics: Metrics | None = None
 
     def before_run(self) -> None:
         """Find out where the fields are."""
         if self._metrics is None:
-            self._metrics = Metrics(self.loop, self.metrics, self.over)
+            self._metrics = Metrics(self.loop, self.metrics, self.over, self._last)
 
     def after_pass(self) -> None:
         """Put down what is new."""

@@ -14,7 +14,7 @@ import pytest
 from looptree import Loop
 from looptree.observe.report import CannotReport, report
 from looptree.observe.runs import NotARun, Recorder, Run
-from looptree.observe.runs.database import create
+from looptree.observe.runs.database import creating
 from looptree.observe.save import CannotSave
 from looptree.observe.timing_formats import duration
 from tests.observe.report.recorded import Training, recorded
@@ -259,7 +259,8 @@ def test_texts_are_texts(folder: Path, tmp_path: Path) -> None:
             line = (evil, evil, evil, evil, number)
             connection.execute("UPDATE timings SET name = ?, note = ?, place = ?, path = ? WHERE line = ?", line)
             connection.execute("UPDATE names SET name = name || ?", (evil,))
-        connection.execute("UPDATE about SET value = ? WHERE name IN ('ended', 'began_at', 'over', 'loop')", (EVIL[1],))
+        connection.execute("UPDATE about SET value = ? WHERE name IN ('over', 'loop')", (EVIL[1],))
+        connection.execute("UPDATE sessions SET began_at = ?, ended_at = ?, ended = ?", (EVIL[0], EVIL[2], EVIL[1]))
     connection.close()
     run = Run(tmp_path / "<b>run")
     page, compared = Read(report(run).html), Read(report(recorded(folder), run).html)
@@ -321,11 +322,9 @@ def test_a_damaged_run(folder: Path, name: str, damage: bytes | None) -> None:
 def test_a_database_without_a_table(folder: Path) -> None:
     run = recorded(folder)
     (folder / "run.db").unlink()
-    create(folder / "run.db")
-    connection = sqlite3.connect(folder / "run.db")
-    connection.execute("DROP TABLE timings")
-    connection.close()
-    with pytest.raises(NotARun, match=r"run\.db cannot be read: no such table"):
+    with creating(folder / "run.db") as connection:
+        connection.execute("DROP TABLE timings")
+    with pytest.raises(NotARun, match=r"run\.db cannot be read: its tables are not those that a Recorder makes"):
         report(run)
 
 
@@ -341,6 +340,11 @@ WRONG = [
     "UPDATE changes SET old = NULL",
     "UPDATE names SET name = x'00' WHERE id = 1",
     "UPDATE about SET value = x'00'",
+    "UPDATE sessions SET from_pass = 'somewhere'",
+    "UPDATE sessions SET ended = x'00'",
+    "UPDATE sessions SET inexact = '{}'",
+    "UPDATE sessions SET inexact = '['",
+    "DELETE FROM sessions",
     "DELETE FROM passes",
     "ALTER TABLE timings DROP COLUMN note",
 ]

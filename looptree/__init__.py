@@ -23,6 +23,7 @@ _LATER = {
     "Profile": "looptree.observe.profile",
     "Trace": "looptree.observe.trace",
     "Progress": "looptree.callbacks.progress",
+    "Checkpoint": "looptree.callbacks.checkpoints",
     "EarlyStop": "looptree.callbacks.early_stop",
     "Schedule": "looptree.callbacks.schedule",
 }

@@ -609,20 +609,22 @@ class Loop(_LoopFields):
     # state and copies
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters of this loop and the states of its inner loops and callbacks, by name."""
+        """The counters of this loop and the states of its inner loops and callbacks, by name; a callback that has no
+        state may be there or not."""
         return {
             "count": self.count,
             "loops": {inner.name: inner.state_dict() for inner in self.inner_loops},
-            "cbs": {callback.name: callback.state_dict() for callback in self.cbs},
+            "cbs": {callback.name: state for callback in self.cbs if (state := callback.state_dict())},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave.
 
         Raises:
-            StateMismatch: the state is of a tree with other inner loops or callbacks.
+            StateMismatch: the state is of a tree with other inner loops, or other callbacks that have a state.
         """
-        for kind, nodes in (("loops", self.inner_loops), ("cbs", self.cbs)):
+        with_state = [callback for callback in self.cbs if callback.state_dict()]
+        for kind, nodes in (("loops", self.inner_loops), ("cbs", with_state)):
             held: Sequence[Node] = nodes
             if set(state[kind]) != {node.name for node in held}:
                 raise StateMismatch(
@@ -630,7 +632,7 @@ class Loop(_LoopFields):
                     f" {sorted(state[kind])}. Build the loop as it was when the state was taken."
                 )
         self.count = state["count"]
-        for kind, nodes in (("loops", self.inner_loops), ("cbs", self.cbs)):
+        for kind, nodes in (("loops", self.inner_loops), ("cbs", with_state)):
             for node in nodes:
                 node.load_state_dict(state[kind][node.name])
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from looptree.core.loop import Loop
+from looptree.observe.versions import versions
 
 SETTINGS = "settings.json"
 VERSIONS = "versions.json"
@@ -27,7 +26,6 @@ CODE = "code.json"
 DATABASE = "run.db"
 LOCK = "run.lock"
 
-_PACKAGES = ("looptree", "torch", "numpy", "gymnasium")
 _MOST_BYTES = 1 << 26  # of a file of JSON, which has a line for each hook
 
 
@@ -76,12 +74,8 @@ def json_in(folder: Path, name: str) -> Any:
 
 
 def versions_json() -> str:
-    """The versions of what runs, as JSON."""
-    found = {"python": platform.python_version(), "system": platform.platform()}
-    for package in _PACKAGES:
-        if package in sys.modules:
-            found[package] = metadata.version(package)
-    return json.dumps(found, indent=2) + "\n"
+    """The versions of what runs, and of this machine's system, as JSON."""
+    return json.dumps(versions() | {"system": platform.platform()}, indent=2) + "\n"
 
 
 def code_json(loop: Loop) -> str:

@@ -4,17 +4,22 @@
     1    something failed while it ran; the traceback is on standard error
     2    the command line does not fit; one sentence on standard error says what would
     130  interrupted by Ctrl-C
+    143  ended by SIGTERM
 
 Nothing but the standard library is loaded before a command is known to need it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from looptree.cli.usage import UsageError
 from looptree.core.errors import listed, nearest
@@ -44,6 +49,8 @@ HELP = "\n".join(
     ]
 )
 
+_TERMINATED = 128 + signal.SIGTERM
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line, by default that of the process, and return the exit status."""
@@ -52,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP)
         return 0
     try:
-        status = _run(words)
+        with _sigterm_raises():
+            status = _run(words)
         sys.stdout.flush()
         return status
     except UsageError as error:
@@ -61,12 +69,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("looptree: interrupted by Ctrl-C", file=sys.stderr)
         return 130
+    except SystemExit as end:
+        if end.code != _TERMINATED:
+            raise
+        print("looptree: ended by SIGTERM", file=sys.stderr)
+        return _TERMINATED
     except BrokenPipeError:  # whoever read the output wants no more of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception:
         traceback.print_exc()
         return 1
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """For as long as this `with` lasts, SIGTERM ends what runs by an exception, as Ctrl-C does: `finally` blocks run.
+    Only the main thread hears of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)
 
 
 def _run(words: list[str]) -> int:

@@ -33,8 +33,6 @@ RUNS = Path("runs")
 _EVALUATION_EPISODES = 20
 _SHOWN = ("episode_return", "loss", "epsilon")
 
-_INTERRUPTED = 130
-
 
 def train(options: Options) -> int:
     """Train an agent, print where the time went, and evaluate the agent that the run keeps."""
@@ -65,18 +63,20 @@ def built(options: Options) -> Learner:
 
 
 def trained(learner: Learner) -> int:
-    """Run a learner with a bar, to its end or to the end of the pass in which Ctrl-C came, and return the status."""
+    """Run a learner with a bar, to its end or to the end of the pass in which Ctrl-C or SIGTERM came, and return the
+    status."""
     interrupt = GracefulInterrupt()
     shown = [name for name in _SHOWN if hasattr(learner, name)]
     learner.run(cbs=[Progress(*shown, over="env_steps", total=learner.total_env_steps), interrupt])
-    return _INTERRUPTED if interrupt.interrupted else 0
+    return interrupt.status
 
 
 def ending(learner: Learner) -> str:
     """How a run ended, and what it did."""
+    restarts = f"; {learner.restarts:,} episodes broke off with their environment" if learner.restarts else ""
     return (
         f"\n{learner.name} {learner.ended}\n"
-        f"it made {learner.env_steps:,} env steps and {learner.gradient_steps:,} gradient steps"
+        f"it made {learner.env_steps:,} env steps and {learner.gradient_steps:,} gradient steps{restarts}"
     )
 
 

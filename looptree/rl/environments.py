@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -17,8 +17,8 @@ from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment
 from looptree.rl.pool import PoolVectorEnv
 from looptree.rl.registered import environment_spec
-from looptree.rl.settings import require
-from looptree.rl.workers import RestartingVectorEnv
+from looptree.rl.settings import require, require_whole
+from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S, RestartingVectorEnv
 from looptree.rl.wrappers import wrapper_named
 
 Vectorization = Literal["auto", "native", "sync", "async", "envpool"]
@@ -37,7 +37,8 @@ class Recipe:
     An id is one that Gymnasium or an installed package registers, or `module:id` (see `environment_spec`). Wrappers go
     by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
     environment's own vector class, which takes no wrappers, "sync" steps one after the other in this process, "async"
-    each in a process of its own, which is begun anew where it dies (see `RestartingVectorEnv`), and "envpool" is
+    each in a process of its own, which is begun anew where it dies, or gives no answer for `step_timeout_s` seconds, up
+    to `max_restarts` times (see `RestartingVectorEnv`), and "envpool" is
     EnvPool, which has environments and ids of its own, and takes no wrappers either (see `PoolVectorEnv`). "auto" takes
     the native class where there is one, nothing is to be worn, and more than one environment is asked for (its array
     operations cost more than a single plain environment), else "sync".
@@ -46,10 +47,18 @@ class Recipe:
     env_id: str
     wrappers: tuple[str, ...] = ()
     vectorization: Vectorization = "auto"
+    step_timeout_s: float = STEP_TIMEOUT_S
+    max_restarts: int = MAX_RESTARTS
 
     def __post_init__(self) -> None:
-        """Raises `BadSetting` for a vectorization that there is none of, and wrappers that are no tuple."""
+        """Raises `BadSetting` for a vectorization that there is none of, wrappers that are no tuple, and limits that
+        cannot be."""
         check_making(self)
+
+    @classmethod
+    def asked_for(cls, env_id: str, settings: Any) -> Recipe:
+        """The recipe that an algorithm's settings ask for: they have all of its fields but the id."""
+        return cls(env_id, *(getattr(settings, field.name) for field in fields(cls)[1:]))
 
     def make(self, num_envs: int, *, innermost: Sequence[Dressing] = (), **settings: Any) -> VectorEnv[Any, Any, Any]:
         """`num_envs` environments side by side; `settings` go to each environment's own constructor, and it wears what
@@ -77,7 +86,9 @@ class Recipe:
                 self._refuse_wrappers(f"The native vector class of {self.env_id}", innermost)
                 return self._native(spec, num_envs, settings)
             environments: VectorEnv[Any, Any, Any] = (
-                RestartingVectorEnv([single] * num_envs)
+                RestartingVectorEnv(
+                    [single] * num_envs, step_timeout_s=self.step_timeout_s, max_restarts=self.max_restarts
+                )
                 if vectorization == "async"
                 else SyncVectorEnv([single] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
             )
@@ -127,10 +138,12 @@ def _stacks_frames(environment: gymnasium.Env[Any, Any]) -> bool:
 
 
 def check_making(settings: Any) -> None:
-    """Raise `BadSetting` where `vectorization` or `wrappers` of some settings, or of a recipe, cannot be."""
+    """Raise `BadSetting` where what some settings, or a recipe, say of how environments are made cannot be."""
     kinds = get_args(Vectorization)
     require(settings, "vectorization", settings.vectorization in kinds, f"one of {listed(kinds)}")
     require(settings, "wrappers", isinstance(settings.wrappers, tuple), 'a tuple such as ("TimeAwareObservation",)')
+    require(settings, "step_timeout_s", settings.step_timeout_s > 0, "a number above 0")
+    require_whole(settings, "max_restarts", least=0)
 
 
 def _dressed(spec: EnvSpec, worn: Sequence[Dressing], settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -44,7 +44,7 @@ class Learner(Loop):
     state makes what is left of them.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("episode_return", "episode_length", "valid_return", "loss")
+    metrics: ClassVar[tuple[str, ...]] = ("episode_return", "episode_length", "valid_return", "loss", "restarts")
     """The fields that say how well a run goes, for a Recorder."""
     traced: ClassVar[tuple[str, ...]] = ("valid_return", "best_return")
     """The fields of which a Recorder is to keep every change: those that change no more than once a pass."""
@@ -150,6 +150,12 @@ class Learner(Loop):
         """The mean return of the last 100 training episodes, exploration included; NaN before the first has
         ended."""
         return self.source.episode_return
+
+    @property
+    def restarts(self) -> int | None:
+        """Episodes that ended nowhere, since their environment broke, in training and in evaluations; None as long as
+        there was none."""
+        return self.source.restarts + self.valid_source.restarts or None
 
     @property
     def kept_state(self) -> dict[str, NDArray[Any]]:

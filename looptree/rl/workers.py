@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
+import select
 import signal
 import time
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -27,6 +31,9 @@ from looptree.rl.seeding import child, integer_seed
 LOST = "looptree_lost"  # the entry of infos that says in which environments a step was lost
 
 MOST_FAILURES = 3  # of one environment that are put up with, without a completed step between them
+STEP_TIMEOUT_S = 120.0  # for an answer, where nothing else is asked for
+MAX_RESTARTS = 100  # of all environments together, where nothing else is asked for
+_WAIT_MS = 1_000  # at a time, for an answer
 _CLOSE_S = 5.0  # for environments to close themselves in
 _EXIT_S = 1.0  # for a process that has broken to end in
 
@@ -34,27 +41,33 @@ Maker = Callable[[], gymnasium.Env[Any, Any]]
 
 
 class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
-    """Gymnasium's `AsyncVectorEnv`, which goes on where an environment raises or its process dies.
+    """Gymnasium's `AsyncVectorEnv`, which goes on where an environment raises, or where its process dies or hangs.
+
+    A process hangs that gives no answer for `step_timeout_s` seconds, be it to a step or to a reset; it is killed. Time
+    in which this process is stopped itself, as by Ctrl-Z, does not count.
 
     The environment is made anew in a new process, and reset with a seed that has not been used before. Its step is
     lost: for the agent the episode was truncated where it stood, with a reward of 0 and, as `final_obs` of the infos,
     the observation that was acted on; `LOST` of the infos marks the environments to which that happened. The others
     lose nothing. An `EnvironmentRestarted` warning has the traceback, or how the process ended.
 
-    An environment that breaks again and again without completing a step raises `EnvironmentBroken`. Ctrl-C, which a
-    terminal sends to all processes, is left to this one.
+    An environment that breaks again and again without completing a step raises `EnvironmentBroken`, and so does one
+    that breaks when `max_restarts` have been made, of all environments together. Ctrl-C and SIGTERM,
+    which a terminal or a job's scheduler sends to all processes, are left to this one.
     """
 
     parent_pipes: list[Any]  # of _Worker: what stands where AsyncVectorEnv has the pipes
 
-    def __init__(self, makers: Sequence[Maker]) -> None:
-        self._news: list[tuple[int, str]] = []  # environments that were begun anew, and why
+    def __init__(
+        self, makers: Sequence[Maker], *, step_timeout_s: float = STEP_TIMEOUT_S, max_restarts: int = MAX_RESTARTS
+    ) -> None:
+        self._common = _Common(step_timeout_s, max_restarts)
         super().__init__(makers, shared_memory=False, worker=_serve, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def _check_spaces(self) -> None:
         """All processes have just begun: put workers in the place of the pipes to them."""
         self.parent_pipes = [
-            _Worker(number, maker, process, pipe, self._news)
+            _Worker(number, maker, process, pipe, self._common)
             for number, (maker, process, pipe) in enumerate(
                 zip(self.env_fns, self.processes, self.parent_pipes, strict=True)
             )
@@ -69,7 +82,7 @@ class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
     @property
     def restarts(self) -> int:
         """How many environments have been begun anew."""
-        return sum(worker.restarts for worker in self.parent_pipes)
+        return self._common.restarts
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -90,8 +103,8 @@ class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
     def _settle(self) -> None:
         """Wait for no answer any more, where Ctrl-C has come between, and tell what was begun anew."""
         self._state = AsyncState.DEFAULT
-        while self._news:
-            number, story = self._news.pop(0)
+        while self._common.news:
+            number, story = self._common.news.pop(0)
             self.processes[number] = self.parent_pipes[number].process
             warnings.warn(
                 f"Environment {number} of {self} broke, and was begun anew in a new process (restart {self.restarts}); "
@@ -110,22 +123,36 @@ class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
             worker.end(deadline)
 
 
+@dataclass
+class _Common:
+    """What the workers of one vector environment have in common."""
+
+    step_timeout_s: float
+    max_restarts: int
+    restarts: int = 0
+    news: list[tuple[int, str]] = field(default_factory=list)  # environments that were begun anew, and why
+
+
 class _Worker:
     """An environment in a process of its own, and the pipe to it: what is sent is answered, whatever happens there."""
 
-    def __init__(
-        self, number: int, maker: Maker, process: BaseProcess, pipe: Connection, news: list[tuple[int, str]]
-    ) -> None:
+    def __init__(self, number: int, maker: Maker, process: BaseProcess, pipe: Connection, common: _Common) -> None:
         self.number = number
         self.maker = maker
         self.process = process
         self.restarts = 0
-        self._pipe = pipe
-        self._news = news
+        self._listen(pipe)
+        self._common = common
         self._asked: tuple[str, Any] | None = None  # what is to be answered
         self._reset: dict[str, Any] = {"seed": None, "options": None}  # how the present episode was begun
         self._observation: Any = None  # the latest
         self._failures = 0  # since the latest completed step
+        _WORKERS.add(self)
+
+    def _listen(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._coming = select.poll()  # Connection.poll makes one anew each time, which takes seven times as long
+        self._coming.register(pipe.fileno(), select.POLLIN)
 
     def send(self, message: tuple[str, Any]) -> None:
         """Ask for something; an answer that nobody has waited for is dropped first."""
@@ -163,12 +190,26 @@ class _Worker:
     def _hear(self) -> tuple[Any, str]:
         """The answer of the process, or why there is none. Nothing else waits for it."""
         try:
-            answer, well = self._pipe.recv()
-            story = "" if well else f"It raised:\n{answer}"
+            if self._answers_in_time():
+                answer, well = self._pipe.recv()
+                story = "" if well else f"It raised:\n{answer}"
+            else:
+                self.process.kill()
+                answer, story = None, f"It gave no answer for {self._common.step_timeout_s:g} s, and was ended."
         except (EOFError, OSError):
             answer, story = None, self._how_it_ended()
         self._asked = None
         return answer, story
+
+    def _answers_in_time(self) -> bool:
+        """Whether an answer, or the end of the process, comes within the time limit. It is waited for in short pieces,
+        none of which counts for more than its length, even where this process was stopped meanwhile."""
+        left_ms = self._common.step_timeout_s * 1_000
+        while left_ms > 0:
+            if self._coming.poll(min(left_ms, _WAIT_MS)):
+                return True
+            left_ms -= _WAIT_MS
+        return False
 
     def _how_it_ended(self) -> str:
         status = self._ended().exitcode or 0
@@ -183,11 +224,18 @@ class _Worker:
                 raise EnvironmentBroken(
                     f"Environment {self.number} broke {self._failures} times without completing a step. {story}"
                 )
+            if self._common.restarts == self._common.max_restarts:
+                raise EnvironmentBroken(
+                    f"Environment {self.number} broke, and environments were begun anew {self._common.restarts} times "
+                    f"already, which is max_restarts. {story}"
+                )
             self.restarts += 1
-            self._news.append((self.number, story))
+            self._common.restarts += 1
+            self._common.news.append((self.number, story))
             self._ended()
             self._pipe.close()
-            self.process, self._pipe = _start(self.number, self.maker)
+            self.process, pipe = _start(self.number, self.maker)
+            self._listen(pipe)
             self._ask(("reset", {**self._reset, "seed": self._new_seed()}))
             answer, story = self._hear()
         first: tuple[Any, dict[str, Any]] = answer
@@ -222,6 +270,17 @@ class _Worker:
         return self.process
 
 
+_WORKERS: weakref.WeakSet[_Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what nobody has closed: when this process ends, multiprocessing sends SIGTERM, which a worker does not hear,
+    and waits."""
+    for worker in list(_WORKERS):
+        worker.process.kill()
+
+
 def _left_s(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
@@ -240,7 +299,8 @@ def _start(number: int, maker: Maker) -> tuple[BaseProcess, Connection]:
 def _serve(number: int, maker: Maker, pipe: Connection, parent_pipe: Connection, *_: Any) -> None:
     """Make an environment, and do with it what comes down the pipe, until that says close or the other end is no more.
     What is raised goes back as the text of its traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     report: Any = _Report(pipe)
     with contextlib.suppress(BrokenPipeError):  # nobody listens any more
         try:

@@ -16,7 +16,7 @@ class Inner(Loop):
         self.outer.log.append(f"part {self.index}")
         if self.outer.count == 1 and self.index == 2:
             for _ in range(self.outer.presses):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.outer.number)
 
     def finally_part(self):
         self.outer.log.append("part over")
@@ -25,8 +25,9 @@ class Inner(Loop):
 class Outer(Loop):
     times = 4
 
-    def __init__(self, presses, **settings):
+    def __init__(self, presses, number=signal.SIGINT, **settings):
         self.presses = presses
+        self.number = number
         self.log = []
         super().__init__(Inner, GracefulInterrupt, **settings)
 
@@ -44,40 +45,48 @@ class Outer(Loop):
 def handler():
     """A handler that counts, to see that it is the one in force again."""
     calls = []
-    previous = signal.signal(signal.SIGINT, lambda *_: calls.append(1))
+    previous = {number: signal.signal(number, lambda *_: calls.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
     yield calls
-    signal.signal(signal.SIGINT, previous)
+    for number, before in previous.items():
+        signal.signal(number, before)
 
 
 def heard(calls):
+    """Whether it is in force again, for both signals."""
     before = len(calls)
-    os.kill(os.getpid(), signal.SIGINT)
-    return len(calls) == before + 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    return len(calls) == before + 2
 
 
-def test_the_first_ctrl_c_ends_the_pass_and_then_the_run(handler):
-    loop = Outer(presses=1)
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_the_first_signal_ends_the_pass_and_then_the_run(handler, number, name):
+    loop = Outer(1, number)
     assert loop.run() is loop
     assert loop.count == 2
     assert loop.log[-8:] == ["part 0", "part over", "part 1", "part over", "part 2", "part over", "after", "run over"]
-    assert loop.ended.endswith("Ctrl-C") and loop.ended.startswith("stopped by ")
+    assert loop.ended == f"stopped by GracefulInterrupt: {name}"
     assert loop.graceful_interrupt.interrupted
+    assert (loop.graceful_interrupt.heard, loop.graceful_interrupt.status) == (number, 128 + number)
     assert heard(handler)
 
 
-def test_the_second_ctrl_c_ends_it_at_once(handler):
-    loop = Outer(presses=2)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_the_second_one_ends_it_at_once(handler, number, error):
+    loop = Outer(2, number)
+    with pytest.raises(error) as raised:
         loop.run()
     assert loop.count == 1
     assert loop.log[-3:] == ["part 2", "part over", "run over"]
+    assert error is KeyboardInterrupt or raised.value.code == 143
     assert heard(handler)
 
 
-def test_a_run_that_is_not_interrupted_says_so_and_gives_ctrl_c_back(handler):
+def test_a_run_that_is_not_interrupted_says_so_and_gives_both_signals_back(handler):
     loop = Outer(presses=0).run()
     assert loop.ended == "ran all 4 items"
     assert not loop.graceful_interrupt.interrupted
+    assert loop.graceful_interrupt.status == 0
     assert heard(handler)
 
 

@@ -277,8 +277,11 @@ def test_a_failure_shows_its_traceback_and_is_how_the_run_ended(tmp_path, capsys
     ]
 
 
-def interrupted(tmp_path, presses, vectorization):
-    """A long run that hears Ctrl-C a number of times, from when its first line is there; as from a terminal, the
+SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143)}
+
+
+def interrupted(tmp_path, presses, vectorization, number):
+    """A long run that hears a signal a number of times, from when its first line is there; as from a terminal, the
     processes that it has made hear it too."""
     words = ["train", "dqn", "CartPole-v1", "--out", str(tmp_path / "out"), "--evaluate-every-env-steps", "256"]
     words += ["--vectorization", vectorization, "--num-envs", "2", "--evaluation-episodes", "2"]
@@ -293,7 +296,7 @@ def interrupted(tmp_path, presses, vectorization):
         assert process.stderr is not None
         first = process.stderr.readline()
         for _ in range(presses):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
         out, err = process.communicate(timeout=120)
     assert "of 50,000 env steps" in first
     with pytest.raises(ProcessLookupError):  # nothing is left of the group
@@ -301,20 +304,24 @@ def interrupted(tmp_path, presses, vectorization):
     return process.returncode, out, err
 
 
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_ctrl_c_ends_the_run_at_the_end_of_a_pass(tmp_path, vectorization):
-    status, out, err = interrupted(tmp_path, 1, vectorization)
-    assert status == 130
+def test_a_signal_ends_the_run_at_the_end_of_a_pass(tmp_path, vectorization, number):
+    status, out, err = interrupted(tmp_path, 1, vectorization, number)
+    name, expected = SIGNALS[number]
+    assert status == expected
     assert "Traceback" not in err and "Warning" not in err
-    assert re.search(r"^dqn stopped by .*: Ctrl-C$", out, re.MULTILINE)
+    assert re.search(rf"^dqn stopped by .*: {name}$", out, re.MULTILINE)
     assert "fresh episodes greedily" in out
     assert (tmp_path / "out" / "results.json").exists()
+    assert Run(tmp_path / "out").ended == f"stopped by GracefulInterrupt: {name}"
 
 
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_a_second_ctrl_c_ends_it_at_once(tmp_path, vectorization):
-    status, out, err = interrupted(tmp_path, 2, vectorization)
-    assert status == 130
+def test_a_second_one_ends_it_at_once(tmp_path, vectorization, number):
+    status, out, err = interrupted(tmp_path, 2, vectorization, number)
+    assert status == SIGNALS[number][1]
     assert "Traceback" not in err
     assert out == "" or "fresh episodes" in out  # both may come as one
     assert (tmp_path / "out" / "results.json").exists() == bool(out)

@@ -1,7 +1,9 @@
 """Environments in processes of their own that really break: they raise, exit, are killed, in step and in reset."""
 
+import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +19,11 @@ import numpy as np
 import pytest
 import torch
 
+from looptree.core.errors import BadSetting
+from looptree.rl.algorithms.a2c import A2C, A2CSettings
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.algorithms.ppo import PPO, PPOSettings
+from looptree.rl.environments import Recipe
 from looptree.rl.errors import EnvironmentBroken, EnvironmentRestarted
 from looptree.rl.normalise import NormaliseRewards
 from looptree.rl.source import EpisodeSource, GymSource
@@ -101,6 +106,55 @@ def test_a_process_killed_from_outside_is_noticed_at_the_next_step():
     source.close()
 
 
+def test_a_process_that_hangs_is_ended_and_begun_anew():
+    environments = RestartingVectorEnv([Fragile] * 3, step_timeout_s=5)
+    source = GymSource(environments, seed=5)
+    stopped = environments.processes[1].pid
+    with pytest.warns(EnvironmentRestarted, match="restart 1.*It gave no answer for 5 s, and was ended") as told:
+        for number, transition in enumerate(source):
+            if number == 3:
+                os.kill(stopped, signal.SIGSTOP)
+            if number == 4:
+                lost = transition
+            if number == 20:
+                break
+    assert len(told) == 1
+    assert (lost.real.tolist(), lost.truncated.tolist()) == ([True, False, True], [False, True, False])
+    assert not lost.terminated.any()
+    assert transition.real.all() and (source.restarts, environments.restarts) == (1, 1)
+    assert running([stopped]) == []
+    source.close()
+
+
+def test_time_in_which_all_is_stopped_is_not_held_against_a_process():
+    script = """
+        import warnings
+        from looptree.rl.source import GymSource
+        from looptree.rl.workers import RestartingVectorEnv
+        from tests.rl.test_workers import Slow
+        warnings.simplefilter("error")
+        source = GymSource(RestartingVectorEnv([Slow] * 2, step_timeout_s=3), times=12)
+        print("ready", flush=True)
+        source.run()
+        source.close()
+        print(source.restarts, flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.3)  # into the step that takes half a second
+        os.killpg(process.pid, signal.SIGSTOP)  # as Ctrl-Z does
+        time.sleep(5)
+        os.killpg(process.pid, signal.SIGCONT)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "0\n")
+
+
 @pytest.mark.parametrize("fault", ["exit", "raise", "reset"])
 def test_no_two_episodes_start_alike_restarts_included(fault):
     starts = []
@@ -143,6 +197,24 @@ def test_one_that_breaks_again_and_again_ends_the_run(fault, at):
     with pytest.raises(EnvironmentBroken):  # it is no better the second time
         source.run()
     source.close()
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_no_more_restarts_are_made_than_are_allowed(most):
+    environments = RestartingVectorEnv([partial(Fragile, "kill"), Fragile], max_restarts=most)
+    source = GymSource(environments)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(EnvironmentBroken) as error:
+            source.run()
+    source.close()
+    assert str(error.value) == (
+        f"Environment 0 broke, and environments were begun anew {most} times already, which is max_restarts. "
+        f"Its process was ended by SIGKILL."
+    )
+    assert len(told) == environments.restarts == source.restarts == most
+    assert source.env_steps == 2 * 6 + most * (6 + 7)
+    assert source.ended.startswith("failed in GymSource.on_step: EnvironmentBroken: ")
 
 
 class Unmakeable(Fragile):
@@ -320,6 +392,47 @@ def test_dqn_remembers_real_steps_only_and_twice_the_same(tmp_path):
         found.append(list(learner.network.parameters()))
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+class Hanging(Fragile):
+    """The first to come to its 30th step does not come back from it."""
+
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 30:
+            with contextlib.suppress(FileExistsError):
+                self.once.touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGSTOP)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [(DQN, DQNSettings), (PPO, PPOSettings), (A2C, A2CSettings)])
+def test_every_algorithm_goes_on_where_a_process_hangs(algorithm, kind, tmp_path):
+    gymnasium.register("LooptreeHanging-v0", Hanging, kwargs={"once": tmp_path / "once"})
+    shared = {"vectorization": "async", "num_envs": 2, "step_timeout_s": 5.0, "max_restarts": 1}
+    settings = kind(total_env_steps=200, hidden_sizes=(8,), evaluation_episodes=1, **shared)
+    try:
+        learner = algorithm("LooptreeHanging-v0", settings)
+        with pytest.warns(EnvironmentRestarted, match="It gave no answer for 5 s"):
+            learner.run()
+    finally:
+        del gymnasium.registry["LooptreeHanging-v0"]
+    for source in (learner.source, learner.valid_source):
+        source.close()
+    assert (learner.restarts, learner.source.restarts) == (1, 1)
+    assert learner.env_steps >= 200
+    assert learner.ended.startswith("ran ")
+
+
+def test_limits_that_cannot_be_are_refused():
+    with pytest.raises(BadSetting, match=re.escape("DQNSettings(step_timeout_s=0): a number above 0 would fit.")):
+        DQNSettings(step_timeout_s=0)
+    with pytest.raises(BadSetting, match=re.escape("PPOSettings(max_restarts=-1): a whole number of 0 or more would")):
+        PPOSettings(max_restarts=-1)
+    with pytest.raises(BadSetting, match=re.escape("Recipe(max_restarts=1.5): a whole number of 0 or more would fit.")):
+        Recipe("CartPole-v1", max_restarts=1.5)
 
 
 class Labelled(gymnasium.ObservationWrapper):

@@ -22,6 +22,7 @@ from looptree.rl.algorithms.ppo import PPO, PPOSettings, check_shared
 from looptree.rl.environments import Vectorization
 from looptree.rl.optimizers import Optimizer
 from looptree.rl.presets import PRESETS
+from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class A2CSettings:
     EnvPool."""
     wrappers: tuple[str, ...] = ()
     """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
+    step_timeout_s: float = STEP_TIMEOUT_S
+    """Seconds after which an environment in a process of its own counts as hung and is begun anew; inf: never."""
+    max_restarts: int = MAX_RESTARTS
+    """Times that environments in processes of their own are begun anew before the run fails."""
     steps_per_rollout: int = 5
     """Steps of each environment between two updates [n_steps]."""
     hidden_sizes: tuple[int, ...] = (64, 64)

@@ -39,6 +39,7 @@ from looptree.rl.settings import require, require_order, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.target import SyncTarget
 from looptree.rl.threads import TorchThreads
+from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class DQNSettings:
     EnvPool."""
     wrappers: tuple[str, ...] = ()
     """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
+    step_timeout_s: float = STEP_TIMEOUT_S
+    """Seconds after which an environment in a process of its own counts as hung and is begun anew; inf: never."""
+    max_restarts: int = MAX_RESTARTS
+    """Times that environments in processes of their own are begun anew before the run fails."""
     env_steps_per_pass: int = 4
     """Env steps collected between two updates [train_freq]."""
     gradient_steps_per_pass: int = 1
@@ -271,7 +276,7 @@ class DQN(Learner):
         """
         settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
         learner = type(self).__name__
-        recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
+        recipe = Recipe.asked_for(env_id, settings)
         observations, actions, stacks_frames = recipe.single()
         actions = fitting_actions(learner, "dqn", actions)
         plugged_in = [instance(callback, Callback, NotACallback) for callback in several(cbs)]

@@ -41,6 +41,7 @@ from looptree.rl.settings import require, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.state import generator_from, generator_state
 from looptree.rl.threads import TorchThreads
+from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class PPOSettings:
     EnvPool."""
     wrappers: tuple[str, ...] = ()
     """What each of them wears, the innermost first: TimeAwareObservation, "FrameStackObservation(stack_size=4)"."""
+    step_timeout_s: float = STEP_TIMEOUT_S
+    """Seconds after which an environment in a process of its own counts as hung and is begun anew; inf: never."""
+    max_restarts: int = MAX_RESTARTS
+    """Times that environments in processes of their own are begun anew before the run fails."""
     steps_per_rollout: int = 2_048
     """Steps of each environment between two updates [n_steps]."""
     epochs: int = 10
@@ -364,7 +369,7 @@ class PPO(Learner):
         a kind for which there is no policy, or observations of one for which there is no encoder.
         """
         settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
-        recipe = Recipe(env_id, settings.wrappers, settings.vectorization)
+        recipe = Recipe.asked_for(env_id, settings)
         observations, actions, _ = recipe.single()
         network = actor_critic(type(self).__name__, observations, actions, settings, stream(seed, "network"))
         self.settings: Any = settings

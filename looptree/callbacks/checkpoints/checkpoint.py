@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from looptree.callbacks.checkpoints.errors import CheckpointsAhead, DamagedCheckpoint, UnsavableState
-from looptree.callbacks.checkpoints.layout import CHECKPOINTS, numbered
+from looptree.callbacks.checkpoints.layout import checkpoints_of, numbered
 from looptree.callbacks.checkpoints.reading import load_checkpoint
 from looptree.callbacks.checkpoints.tree import Parts, taken_apart
 from looptree.callbacks.checkpoints.writing import clear_away, write_checkpoint
@@ -53,6 +53,7 @@ class Checkpoint(Callback):
         BadSetting: a value that does not fit.
         CheckpointsAhead: when a run begins, where the folder has checkpoints of more passes than the loop has done.
         UnsavableState: when a run begins, where the state holds what cannot be written.
+        DamagedCheckpoint: the folder's checkpoints are somewhere else, behind a link.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Checkpoint(Callback):
         self.keep = keep
         self.beforehand = beforehand
         self.written: Path | None = None
-        self._checkpoints = self.folder / CHECKPOINTS
+        self._checkpoints = checkpoints_of(folder)
         self._begun = 0  # the count of the loop in the latest pass that was begun
         self._due_s = -math.inf
         self._writing: threading.Thread | None = None

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
+
+from looptree.callbacks.checkpoints.errors import DamagedCheckpoint
 
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
@@ -24,10 +27,21 @@ MANIFEST = "manifest.json"
 
 FORMAT = 1
 
-LARGEST_TEXT = 32 * 2**20
+LARGEST_TEXT = 16 * 2**20
 """The most bytes of a JSON file that are read: a state's numbers are few, what is long stands in arrays."""
 
 _NUMBERED = re.compile(r"[0-9]{12,}")
+
+
+def checkpoints_of(run: str | os.PathLike[str]) -> Path:
+    """The folder in that of a run in which its checkpoints stand.
+
+    Raises `DamagedCheckpoint` where it leads elsewhere: nothing is to be written or deleted there.
+    """
+    path = Path(run) / CHECKPOINTS
+    if path.is_symlink():
+        raise DamagedCheckpoint(f"{path} is a link. A run has its checkpoints in its own folder; move them there.")
+    return path
 
 
 def folder_of(checkpoints: Path, count: int) -> Path:
@@ -40,7 +54,8 @@ def numbered(checkpoints: Path) -> list[Path]:
     if not checkpoints.is_dir():
         return []
     found = [path for path in checkpoints.iterdir() if _NUMBERED.fullmatch(path.name)]
-    return sorted((path for path in found if path.is_dir() and not path.is_symlink()), key=lambda path: int(path.name))
+    folders = (path for path in found if path.is_dir() and not path.is_symlink())
+    return sorted(folders, key=lambda path: int(path.name))
 
 
 def sealed(manifest: dict[str, Any]) -> str:

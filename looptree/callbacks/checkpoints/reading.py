@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from looptree.callbacks.checkpoints.layout import (
     LARGEST_TEXT,
     MANIFEST,
     STATE,
+    checkpoints_of,
     numbered,
     unsealed,
 )
@@ -41,7 +44,13 @@ _ITEM_BYTES = {
     "U8": 1, "BOOL": 1,
 }  # fmt: skip
 
-_SENSELESS = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError)
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,60}")
+
+# What comes of reading what makes no sense.
+_SENSELESS = (
+    AttributeError, IndexError, KeyError, MemoryError, OverflowError, RecursionError, TypeError, ValueError,
+    struct.error,
+)  # fmt: skip
 
 
 class CheckpointPassedOver(UserWarning):
@@ -78,10 +87,11 @@ def newest_checkpoint(folder: str | os.PathLike[str]) -> Loaded:
     Raises:
         NoCheckpoint: there is none, or none that is whole.
         WrongCheckpointFormat: the newest one is of another format.
+        DamagedCheckpoint: the folder's checkpoints are somewhere else, behind a link.
     """
     run = Path(folder)
     passed_over: list[str] = []
-    for path in reversed(numbered(run / CHECKPOINTS)):
+    for path in reversed(numbered(checkpoints_of(run))):
         try:
             loaded = load_checkpoint(path)
         except DamagedCheckpoint as error:
@@ -117,7 +127,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Loaded:
             state = put_together(json.loads(text, parse_constant=_no_constant), arrays.get)
     except (SafetensorError, *_SENSELESS) as error:
         raise DamagedCheckpoint(
-            f"{path} is damaged: what {STATE} and {ARRAYS} say makes no sense ({error})."
+            f"{path} is damaged: what {STATE} and {ARRAYS} say makes no sense ({_in_short(error)})."
         ) from error
     return Loaded(state, manifest["count"], manifest, path)
 
@@ -128,18 +138,39 @@ def _manifest(path: Path) -> dict[str, Any]:
         text = file.read(LARGEST_TEXT)
     try:
         manifest = unsealed(text)
-        written_with = f"looptree {manifest['versions']['looptree']}"
+        _check_versions(manifest["versions"])
         if manifest["format"] != FORMAT:
-            raise WrongCheckpointFormat(
-                f"{path} was written by {written_with} in format {manifest['format']!r}; this is looptree "
-                f"{versions()['looptree']}, which reads format {FORMAT}. Go on with the version that wrote it: "
-                f"pip install 'looptree=={manifest['versions']['looptree']}'."
-            )
+            raise WrongCheckpointFormat(_what_reads(path, manifest["format"], manifest["versions"]["looptree"]))
         if type(manifest["count"]) is not int or set(manifest["files"]) != {STATE, ARRAYS}:
             raise ValueError("it is of other files")
     except _SENSELESS as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {MANIFEST} is not what was written ({error}).") from error
+        raise DamagedCheckpoint(
+            f"{path} is damaged: {MANIFEST} is not what was written ({_in_short(error)})."
+        ) from error
     return manifest
+
+
+def _check_versions(named: dict[str, str]) -> None:
+    """Versions are shown to people, and in a command."""
+    for text in (*named, *named.values()):
+        if not _VERSION.fullmatch(text):
+            raise ValueError(f"{text[:50]!r} is no version")
+
+
+def _what_reads(path: Path, number: Any, version: str) -> str:
+    """What to do with a checkpoint of another format, which a version of looptree wrote."""
+    now = versions()["looptree"]
+    if type(number) is not int:
+        raise ValueError(f"{number!r} is no format")
+    if number > FORMAT:
+        return (
+            f"{path} was written by looptree {version} in format {number}; this is looptree {now}, which reads formats "
+            f"up to {FORMAT}. Go on with that version or a newer one: pip install 'looptree>={version}'."
+        )
+    return (
+        f"{path} was written by looptree {version} in format {number}, which looptree {now} does not read any more. "
+        f"Go on with the version that wrote it: pip install 'looptree=={version}'."
+    )
 
 
 @contextlib.contextmanager
@@ -150,9 +181,10 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
     except OSError as error:
         what = "is a link" if path.is_symlink() else f"cannot be read ({error.strerror})"
         raise DamagedCheckpoint(f"{path.parent} is damaged: {path.name} {what}.") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise DamagedCheckpoint(f"{path.parent} is damaged: {path.name} is no file.")
     with open(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise DamagedCheckpoint(f"{path.parent} is damaged: {path.name} is no file.")
         yield file
 
 
@@ -173,7 +205,9 @@ def _checked(path: Path, name: str, expected: dict[str, Any]) -> Iterator[Buffer
 
 def _checked_text(path: Path, name: str, expected: dict[str, Any]) -> bytes:
     with _checked(path, name, expected) as file:
-        return file.read(LARGEST_TEXT)
+        if expected["bytes"] > LARGEST_TEXT:
+            raise DamagedCheckpoint(f"{path} is damaged: {name} is larger than any that is written.")
+        return file.read()
 
 
 @contextlib.contextmanager
@@ -217,3 +251,8 @@ def _tensor_bytes(tensor: Any) -> int:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _in_short(error: BaseException) -> str:
+    """What an error says, in one line that can be shown: the file may have said it."""
+    return "".join(character if character.isprintable() else "?" for character in str(error)[:300])

@@ -129,8 +129,8 @@ def _taken_array(value: Any, path: str, parts: Parts) -> dict[str, Any]:
 def put_together(tree: Any, array: Callable[[str, Any, list[int], str], NDArray[Any]]) -> Any:
     """The state of which `taken_apart` gave the tree; `array(name, dtype, shape, order)` gives its arrays.
 
-    Raises `ValueError`, `TypeError`, `KeyError`, `AttributeError` or `RecursionError` where `taken_apart` gave no
-    such tree.
+    Raises `ValueError`, `TypeError`, `KeyError`, `RecursionError` or `struct.error` where `taken_apart` gave no such
+    tree.
     """
     if isinstance(tree, list):
         return [put_together(member, array) for member in tree]

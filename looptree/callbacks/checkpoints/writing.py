@@ -47,14 +47,14 @@ def write_checkpoint(
     beside = checkpoints / f".{count:012d}.part"
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         beside.mkdir()
         manifest = _write_files(beside, count, parts)
         if before_placed is not None:
             before_placed()
         place = _place(beside, folder_of(checkpoints, count), manifest)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         raise
     before = [path for path in numbered(checkpoints) if int(path.name) < count]
     for path in before[: max(len(before) - (keep - 1), 0)]:
@@ -110,9 +110,9 @@ def _storable(array: NDArray[Any]) -> NDArray[Any]:
 
 def _place(written: Path, place: Path, manifest: dict[str, Any]) -> Path:
     """Let what was written take its place, unless the very same is there."""
-    if place.exists():
+    if os.path.lexists(place):
         if _holds(place, manifest):
-            shutil.rmtree(written)
+            _remove(written)
             return place
         _delete(place)
     written.rename(place)
@@ -132,9 +132,17 @@ def _holds(place: Path, manifest: dict[str, Any]) -> bool:
 def _delete(path: Path) -> None:
     """Take a checkpoint out of its place, and then delete it: half of one is never seen."""
     gone = path.with_name(f".{path.name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
+    _remove(gone)
     path.rename(gone)
-    shutil.rmtree(gone)
+    _remove(gone)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with all that is in it, if it is there; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def clear_away(checkpoints: Path) -> None:
@@ -142,4 +150,4 @@ def clear_away(checkpoints: Path) -> None:
     if checkpoints.is_dir():
         for path in checkpoints.iterdir():
             if path.name.startswith(".") and path.suffix in (".part", ".gone"):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)

@@ -144,7 +144,7 @@ def itself():
         (OrderedDict(), "/cbs/holds/held is of type collections.OrderedDict"),
         (Number(1), "Number, which cannot be written"),
         (itself(), "or one in itself"),
-        (["x" * 40_000_000], "Keep long lists of numbers as NumPy arrays"),
+        (["x" * 9_000_000], "Keep long lists of numbers as NumPy arrays"),
     ],
 )
 def test_what_cannot_be_read_back_is_refused_when_it_is_written(tmp_path, state, said):

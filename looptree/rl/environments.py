@@ -17,6 +17,7 @@ from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment
 from looptree.rl.pool import PoolVectorEnv
 from looptree.rl.registered import environment_spec
+from looptree.rl.replayed import ReplayedEpisodes, is_replayable
 from looptree.rl.settings import require, require_whole
 from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S, RestartingVectorEnv
 from looptree.rl.wrappers import wrapper_named
@@ -149,6 +150,8 @@ def check_making(settings: Any) -> None:
 def _dressed(spec: EnvSpec, worn: Sequence[Dressing], settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """A single environment in all that it wears."""
     environment = gymnasium.make(spec, **settings)
+    if is_replayable(environment):
+        environment = ReplayedEpisodes(environment)
     for dressing in worn:
         environment = dressing(environment)
     return environment

@@ -36,6 +36,10 @@ class EnvironmentStateError(LooptreeError):
     """An environment holds something that cannot be saved as plain arrays, numbers and strings."""
 
 
+class EnvironmentNotSaved(UserWarning):
+    """A state was taken of a run, but not of its environments; the message says why, and what follows."""
+
+
 class EmptyMemory(LooptreeError):
     """A batch was asked of a memory in which nothing has been stored."""
 

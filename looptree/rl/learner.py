@@ -168,6 +168,15 @@ class Learner(Loop):
         """The mean length of the last 100 training episodes, in env steps; NaN before the first has ended."""
         return self.source.episode_length
 
+    @property
+    def inexact(self) -> tuple[str, ...]:
+        """What of the latest state that was loaded this run cannot go on with exactly: a sentence for each, none where
+        it goes on as if it had never been interrupted."""
+        reason = self.source.restarted
+        if not reason:
+            return ()
+        return (f"The episodes under way count as truncated, and new ones begin: {reason}",)
+
     def episode_source(
         self,
         network: Network,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Recipe, autoreset_mode
-from looptree.rl.errors import EnvironmentBroken, EnvironmentStateError
+from looptree.rl.errors import EnvironmentBroken, EnvironmentNotSaved, EnvironmentStateError
 from looptree.rl.packed import check_observations, entries, fill, kept_type
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
@@ -149,9 +150,9 @@ class GymSource(Source):
     An environment that breaks in a process of its own (see `RestartingVectorEnv`) loses its step: the row is
     truncated and not `real`, and a new episode begins from a seed not used before. `restarts` counts them.
 
-    In the middle of an episode `state_dict` has the state of the environments too. Where that cannot be
-    saved, `load_state_dict` says why in `restarted`, and the next run begins new episodes, from seeds not
-    used before.
+    In the middle of an episode `state_dict` has the state of the environments too. Where that cannot be saved, an
+    `EnvironmentNotSaved` warning says so once; when the state is loaded `restarted` says why, and the next run begins
+    new episodes, from seeds not used before.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class GymSource(Source):
         self.autoreset_mode = autoreset_mode(environments)
         self.seed = stream(seed, "source") if isinstance(seed, int) else seed
         self._resetting = np.zeros(environments.num_envs, np.bool_)  # where the next step is only a reset
+        self._has_warned = False  # that the environments cannot be saved
         if agent is None:
             agent = RandomAgent(environments.action_space, child(self.seed, "actions"))
         super().__init__(environments.num_envs, agent, cbs, call_on=call_on, times=times, name=name)
@@ -248,6 +250,14 @@ class GymSource(Source):
     def state_dict(self) -> dict[str, Any]:
         """The counters, the statistics, and the state of the environments where it can be saved."""
         state, reason = self._environment_state()
+        if reason and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"The environments of {self.name} cannot be saved: {reason} A run that goes on from this state begins "
+                f"new episodes there, and counts those under way as truncated.",
+                EnvironmentNotSaved,
+                stacklevel=2,
+            )
         return super().state_dict() | {
             "resetting": self._resetting.copy(),
             "environments": state,
@@ -274,11 +284,13 @@ class GymSource(Source):
 
     def _go_on(self, state: dict[str, Any] | None, reason: str) -> None:
         """Bring the environments to a state; where there is none, the next run begins new episodes."""
-        self.restarted = reason
         if state is not None:
-            restore_environment(self.environments, state)
-        else:
-            self.begun = False
+            try:
+                restore_environment(self.environments, state)
+            except EnvironmentStateError as error:
+                state, reason = None, str(error)
+        self.restarted = reason
+        self.begun = state is not None
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

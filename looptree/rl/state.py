@@ -73,7 +73,14 @@ def generator_state(generator: np.random.Generator) -> dict[str, Any]:
 
 
 def generator_from(state: dict[str, Any]) -> np.random.Generator:
-    """A NumPy generator that goes on where `generator_state` was taken."""
-    bit_generator: np.random.BitGenerator = getattr(np.random, state["bit_generator"])()
+    """A NumPy generator that goes on where `generator_state` was taken.
+
+    Raises `StateMismatch` where NumPy has none of its kind.
+    """
+    name = state["bit_generator"]
+    kind = getattr(np.random, name, None) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
+        raise StateMismatch(f"The state is of a random generator of kind {name!r}, which NumPy does not have.")
+    bit_generator: np.random.BitGenerator = kind()
     bit_generator.state = state
     return np.random.Generator(bit_generator)

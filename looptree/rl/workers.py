@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import multiprocessing
 import select
 import signal
@@ -25,7 +26,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from gymnasium.vector.utils import CloudpickleWrapper, clear_mpi_env_vars
 
-from looptree.rl.errors import EnvironmentBroken, EnvironmentRestarted
+from looptree.core.errors import LooptreeError, StateMismatch
+from looptree.rl.environment_state import environment_state, restore_environment
+from looptree.rl.errors import EnvironmentBroken, EnvironmentRestarted, EnvironmentStateError
 from looptree.rl.seeding import child, integer_seed
 
 LOST = "looptree_lost"  # the entry of infos that says in which environments a step was lost
@@ -112,6 +115,44 @@ class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
                 EnvironmentRestarted,
                 stacklevel=3,
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all environments, and how each would be begun anew.
+
+        Raises `EnvironmentStateError` where one cannot be saved, breaks when it is asked, or has been closed.
+        """
+        if self.closed:
+            raise EnvironmentStateError(f"{self} is closed.")
+        try:
+            states = self.call("saved_state")
+        except EnvironmentBroken as error:
+            raise EnvironmentStateError(str(error)) from error
+        finally:
+            self._settle()
+        reason = next((reason for _, reason in states if reason), "")
+        if reason:
+            raise EnvironmentStateError(reason)
+        workers = [worker.state_dict() for worker in self.parent_pipes]
+        return {"environments": [state for state, _ in states], "workers": workers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises `StateMismatch` where the state is of environments of another kind or number.
+        """
+        if len(state["environments"]) != self.num_envs:
+            raise StateMismatch(
+                f"The state is of {len(state['environments'])} environments, here are {self.num_envs}; make the "
+                f"environments as in the run that was saved."
+            )
+        for worker, saved, environment in zip(self.parent_pipes, state["workers"], state["environments"], strict=True):
+            worker.load_state_dict(saved)
+            worker.send(("_call", ("restore", (environment,), {})))
+        self._common.restarts = sum(worker.restarts for worker in self.parent_pipes)
+        for worker in self.parent_pipes:
+            error, _ = worker.recv()
+            if error is not None:
+                raise error
 
     def close_extras(self, timeout: float | None = _CLOSE_S, terminate: bool = False) -> None:
         """Let all environments close themselves, and end the processes of those that take longer than `timeout`
@@ -248,6 +289,22 @@ class _Worker:
             return None
         return integer_seed(child(np.random.SeedSequence(seed), "restart", str(self.restarts)))
 
+    def state_dict(self) -> dict[str, Any]:
+        """How the environment would be begun anew, and what its lost step would give; not the environment itself."""
+        return {
+            "restarts": self.restarts,
+            "failures": self._failures,
+            "reset": dict(self._reset),
+            "observation": copy.deepcopy(self._observation),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.restarts = state["restarts"]
+        self._failures = state["failures"]
+        self._reset = dict(state["reset"])
+        self._observation = copy.deepcopy(state["observation"])
+
     def end_soon(self) -> None:
         """Let the environment close itself."""
         with contextlib.suppress(OSError):
@@ -305,9 +362,31 @@ def _serve(number: int, maker: Maker, pipe: Connection, parent_pipe: Connection,
     with contextlib.suppress(BrokenPipeError):  # nobody listens any more
         try:
             shared: Any = None  # neither memory nor a limit on how many run at a time
-            _async_worker(number, maker, pipe, parent_pipe, shared, report, AutoresetMode.SAME_STEP, shared)
+            _async_worker(
+                number, lambda: _Saved(maker()), pipe, parent_pipe, shared, report, AutoresetMode.SAME_STEP, shared
+            )
         except Exception:  # what making or closing an environment raises, Gymnasium does not report
             report.put((traceback.format_exc(),))
+
+
+class _Saved(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """What the process that steps an environment is asked for besides. An error is an answer too: where this raised it,
+    the environment would count as broken."""
+
+    def saved_state(self) -> tuple[dict[str, Any], str]:
+        """The environment's state, or an empty one and why there is none."""
+        try:
+            return environment_state(self.env), ""
+        except EnvironmentStateError as error:
+            return {}, str(error)
+
+    def restore(self, state: dict[str, Any]) -> LooptreeError | None:
+        """Bring the environment to a state; the error where that cannot be."""
+        try:
+            restore_environment(self.env, state)
+        except (EnvironmentStateError, StateMismatch) as error:
+            return error
+        return None
 
 
 class _Report:

@@ -19,4 +19,6 @@ def assert_plain(value: Any, at: str = "state") -> None:
     elif type(value) is np.ndarray:
         assert not value.dtype.hasobject, at
     else:
-        assert value is None or isinstance(value, bool | int | float | str | np.generic), f"{at} is {value!r}"
+        assert value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic), (
+            f"{at} is {value!r}"
+        )

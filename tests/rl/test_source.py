@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from looptree import Callback, Loop
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.environments import Recipe
-from looptree.rl.errors import UnfitEnvironment
+from looptree.rl.errors import EnvironmentNotSaved, UnfitEnvironment
 from looptree.rl.seeding import stream
 from looptree.rl.source import EpisodeSource, GymSource, Source
 from tests.rl.plain import assert_plain
@@ -213,7 +213,13 @@ def test_a_copy_goes_on_as_the_original_and_leaves_it_alone(made_anew):
 def test_what_cannot_be_saved_begins_anew_and_says_why():
     register()
     source = GymSource("LooptreePhysics-v0", 2, times=5).run()
-    state = source.state_dict()
+    with pytest.warns(EnvironmentNotSaved) as told:
+        state = source.state_dict()
+    source.state_dict()  # does not say so again
+    assert [str(warning.message) for warning in told] == [
+        "The environments of gym_source cannot be saved: Physics.engine (Engine) is no plain data. A run that goes on "
+        "from this state begins new episodes there, and counts those under way as truncated."
+    ]
     assert_plain(state)
     loaded = GymSource("LooptreePhysics-v0", 2, times=30)
     first_start = starts(GymSource("LooptreePhysics-v0", 2), 1)

@@ -24,7 +24,7 @@ from looptree.rl.algorithms.a2c import A2C, A2CSettings
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.algorithms.ppo import PPO, PPOSettings
 from looptree.rl.environments import Recipe
-from looptree.rl.errors import EnvironmentBroken, EnvironmentRestarted
+from looptree.rl.errors import EnvironmentBroken, EnvironmentNotSaved, EnvironmentRestarted
 from looptree.rl.normalise import NormaliseRewards
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.workers import RestartingVectorEnv
@@ -459,12 +459,30 @@ def test_observations_of_several_entries_are_lost_alike(tmp_path):
 
 
 def test_restarts_are_part_of_the_state(tmp_path):
+    source = GymSource(fragile("exit", tmp_path / "once"), seed=5, times=20)
     with pytest.warns(EnvironmentRestarted):
-        source, _ = kept(fragile("exit", tmp_path / "once"), 20)
-    other = GymSource(fragile("", None))
+        source.run()
+    other = GymSource(fragile("", None), seed=6, times=20)
     other.load_state_dict(source.state_dict())
-    other.close()
-    assert other.restarts == 1
+    assert (other.restarts, other.environments.restarts, other.restarted) == (1, 1, "")
+    begun = []
+    for each in (source, other):
+        os.kill(each.environments.processes[1].pid, signal.SIGKILL)
+        with pytest.warns(EnvironmentRestarted, match="restart 2"):
+            begun.append(list(each)[1].observation)
+        each.close()
+    np.testing.assert_array_equal(*begun)  # from the same new seed
+
+
+def test_an_environment_that_dies_when_asked_for_its_state_is_begun_anew(tmp_path):
+    source = GymSource(fragile("", None), seed=5, times=5).run()
+    os.kill(source.environments.processes[1].pid, signal.SIGKILL)
+    with pytest.warns(EnvironmentNotSaved, match="Environment 1 broke when asked for '_call'"):
+        assert source.state_dict()["environments"] is None
+    with pytest.warns(EnvironmentRestarted):
+        source.run()
+    source.close()
+    assert source.restarts == 1
 
 
 def running(pids):

@@ -8,6 +8,8 @@ UNITS = {
     "times": "{:.2f} x",
     "more_ns": "{:+.0f} ns",
     "ms": "{:.1f} ms",
+    "median_ms": "{:.1f} ms",
+    "seconds": "{:.2f} s",
     "percent": "{:+.1f} %",
     "modules": "{:.0f}",
     "steps_s": "{:,.0f} /s",

@@ -35,6 +35,17 @@ def test_throughput_refuses_a_task_that_there_is_none_of() -> None:
     assert "there is no task chess; there are ppo-cartpole," in done.stderr
 
 
+def test_checkpoints_prints_what_they_cost_beside_the_bars(tmp_path: Path) -> None:
+    done = run("checkpoints.py", "--quick", "--json", "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    stop, cost, load, million_stop, million_cost, million_load, large_stop, large_cost, _ = rows
+    assert (stop["at_most"], cost["at_most"], million_cost["at_most"], large_cost["at_most"]) == (50.0, 1.0, 1.0, 1.0)
+    assert all(row["figures"]["ms"] > 0 for row in (stop, million_stop, large_stop))
+    assert load["figures"]["seconds"] > 0 and million_load["at_most"] == 5.0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_returns_prints_each_median_beside_its_bar_and_does_nothing_twice(tmp_path: Path) -> None:
     command = ["returns.py", "--quick", "--results", str(tmp_path)]
     first = run(*command, "ppo-cartpole")

@@ -309,47 +309,75 @@ def newest_number(folder):
     return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
-# The disk takes no file of more than 10 kB for as long as the training has not heard of it.
+# The disk is full, or takes no large file, for some of the runs of a loop.
 FULL = """
-import json, resource, sys, time, warnings
+import contextlib, json, os, resource, sys, time, warnings
+from pathlib import Path
 import numpy as np
 from looptree import Checkpoint, Loop
 from looptree.callbacks.checkpoints import newest_checkpoint
 
-class Growing(Loop):
+folder, how = Path(sys.argv[1]), sys.argv[2]
+
+class Slow(Loop):
     def on_step(self):
         time.sleep(0.001)
     def state_dict(self):
         return super().state_dict() | {"rows": np.zeros(10_000)}
 
-def largest_file(size):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+@contextlib.contextmanager
+def full():
+    if how == "by a limit":
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    else:
+        filler = folder / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        yield
+        filler.unlink()
 
-checkpoint = Checkpoint(sys.argv[1], every_s=0.001)
-loop = Growing(cbs=checkpoint)
+loop = Slow(cbs=Checkpoint(folder, every_s=0.001))
 loop.run(3)
-before = newest_checkpoint(sys.argv[1])
+before = newest_checkpoint(folder)
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    largest_file(10_000)
-    loop.run(200)
-    full = newest_checkpoint(sys.argv[1])
-    left = sorted(path.name for path in before.path.parent.iterdir() if path.name.startswith("."))
-    largest_file(resource.RLIM_INFINITY)
+    with full():
+        loop.run(200)
+        meanwhile = newest_checkpoint(folder)
+        left = sorted(path.name for path in before.path.parent.iterdir() if path.name.startswith("."))
     loop.run(1)
-after = newest_checkpoint(sys.argv[1])
-print(json.dumps([before.count, full.count, after.count, loop.count, [str(each.message) for each in said], left]))
+after = newest_checkpoint(folder)
+print(json.dumps([before.count, meanwhile.count, after.count, loop.count, [str(each.message) for each in said], left]))
 """
 
 
-def test_on_a_full_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(tmp_path):
-    command = [sys.executable, "-c", FULL, str(tmp_path)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+# In a small file system of its own, which is gone with the process.
+IN_A_SMALL_DISK = """
+unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=1m none "$0" && exec "$@"' "$@"
+"""
+
+
+def on_a_full_disk(folder, how):
+    command = [sys.executable, "-c", FULL, str(folder), how]
+    if how == "in truth":
+        command = ["sh", "-c", IN_A_SMALL_DISK, "sh", str(folder), *command]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize(("how", "why"), [("by a limit", "File too large"), ("in truth", "No space left on device")])
+def test_on_a_full_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(tmp_path, how, why):
+    done = on_a_full_disk(tmp_path, how)
+    if how == "in truth" and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip(f"no file system can be mounted here: {done.stderr}")
     assert done.returncode == 0, done.stderr
-    before, full, after, passes, said, left = json.loads(done.stdout)
-    assert (before, full, after, passes) == (3, 3, 204, 204)
+    before, meanwhile, after, passes, said, left = json.loads(done.stdout)
+    assert (before, meanwhile, after, passes) == (3, 3, 204, 204)
     (warning,) = said
-    assert "a checkpoint cannot be written at present" in warning and "large" in warning
+    assert "a checkpoint cannot be written at present" in warning and why in warning
     assert "Training goes on, and it is tried again every 0.001 s" in warning
     assert left == []
 

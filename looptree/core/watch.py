@@ -25,7 +25,7 @@ class Watcher(Protocol):
         """The body of one pass."""
 
     def around_step(self, step: Step, lines: list[str]) -> list[str]:
-        """The lines that run one hook or call one inner loop."""
+        """The lines that run one hook or call one inner loop. Other watchers may ask for them, too."""
 
     def around_callable(self, step: Step, expression: str) -> str:
         """The expression by which a `failed_` or `finally_` step is handed over to be called; a function that wraps it

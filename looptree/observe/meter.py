@@ -9,20 +9,21 @@ Keep = Callable[[tuple[int, float, float]], None]
 
 
 class Meter:
-    """Calls and seconds of one hook, of one place where an inner loop is called, or of all runs of one loop.
+    """Calls and seconds of one hook, of one place where an inner loop is called, or of the runs of one loop that were
+    called at no such place.
 
     Of a loop that is running, `since_s` is when it began. While a loop that is gone over with `for` waits for its
-    consumer, `away_s` is since when; afterwards `since_s` is moved on by the time that it waited. `alone_s` are the
-    seconds of those runs of an inner loop that its parent did not call.
+    consumer, `away_s` is since when; afterwards `since_s` is moved on by the time that it waited. `run` is, for a place
+    where an inner loop is called, the meter of that loop, and `number` is that loop's.
     """
 
-    __slots__ = ("alone_s", "away_s", "calls", "number", "since_s", "total_s")
+    __slots__ = ("away_s", "calls", "number", "run", "since_s", "total_s")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, run: Meter | None = None) -> None:
         self.number = number
+        self.run = run
         self.calls = 0
         self.total_s = 0.0
-        self.alone_s = 0.0
         self.since_s: float | None = None
         self.away_s: float | None = None
 
@@ -34,7 +35,8 @@ class Meter:
 
 
 class Timed:
-    """A `failed_` or `finally_` hook that is timed when one of the engine's helpers calls it."""
+    """A `failed_` or `finally_` hook, or an inner loop called there, timed when one of the engine's helpers calls
+    it."""
 
     def __init__(self, hook: Callable[[], object], meter: Meter, clock: Clock, keep: Keep | None) -> None:
         self.__wrapped__ = getattr(hook, "__wrapped__", hook)
@@ -45,11 +47,15 @@ class Timed:
 
     def __call__(self) -> None:
         began_s = self._clock()
+        if self._meter.run is not None:
+            self._meter.run.since_s = began_s
         try:
             self._hook()
         finally:
             ended_s = self._clock()
             self._meter.total_s += ended_s - began_s
             self._meter.calls += 1
+            if self._meter.run is not None:
+                self._meter.run.since_s = None
             if self._keep is not None:
                 self._keep((self._meter.number, began_s, ended_s))

@@ -23,7 +23,7 @@ from looptree.core.errors import BadSetting, LooptreeError, nearest
 from looptree.core.loop import Loop
 from looptree.core.markup import element
 from looptree.core.names import free_name
-from looptree.core.plan import CallPlan, HookPlan, LoopPlan
+from looptree.core.plan import HookPlan
 from looptree.observe.given import given_loop
 from looptree.observe.meter import Clock
 from looptree.observe.save import save_whole
@@ -148,8 +148,7 @@ class Profile:
     @property
     def dropped_calls(self) -> int:
         """Calls that were timed and are not kept (any more) for `chrome_trace` and `speedscope`."""
-        counted = zip(self._watch.counted, self._watch.meters.values(), strict=True)
-        return sum(meter.calls for part, meter in counted if not isinstance(part, CallPlan)) - len(self._kept)
+        return sum(meter.calls for meter in self._watch.meters.values()) - len(self._kept)
 
     def csv(self) -> str:
         """A row for each line of the tree: path, kind, calls, seconds, share (0 to 1), place."""
@@ -215,5 +214,4 @@ class Profile:
         if isinstance(part, HookPlan):
             name = f"{part.owner.rpartition('.')[2]}.{part.name}"
             return Slice(name, "hook", f"{part.owner}.{part.name}", part.source, began_ns, ended_ns)
-        assert isinstance(part, LoopPlan)
         return Slice(part.name, "loop", part.path, part.source, began_ns, ended_ns)

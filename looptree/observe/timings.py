@@ -66,6 +66,9 @@ class Timings:
         self._meters = meters
         self._now_s = now_s
         self._above = {inner.path: loop.path for loop in plan.walk() for inner in loop.inner_loops}
+        self._calls: dict[str, list[Meter]] = {loop.key: [] for loop in plan.walk()}  # of each loop, place by place
+        for step in (step for loop in plan.walk() for step in all_steps(loop) if isinstance(step, CallPlan)):
+            self._calls[step.loop].append(self._meter(step.key))
         self.total_s = sum(self._alone_s(loop) for loop in plan.walk())
         self.by_line: dict[int, Timing] = {}  # by the id of the branch
         self._aliases: dict[str, list[Timing]] = {}
@@ -97,16 +100,14 @@ class Timings:
 
     def _loop_s(self, loop: LoopPlan) -> float:
         meter = self._meter(loop.key)
-        return meter.total_s + meter.running_s(self._now_s)
+        return meter.total_s + sum(call.total_s for call in self._calls[loop.key]) + meter.running_s(self._now_s)
 
     def _alone_s(self, loop: LoopPlan) -> float:
         """Seconds of the runs of a loop that no loop of this tree called."""
-        above = self._above.get(loop.path)
-        if above is None:
-            return self._loop_s(loop)
         meter = self._meter(loop.key)
-        running = 0.0 if self._meter(above).since_s is not None else meter.running_s(self._now_s)
-        return meter.alone_s + running
+        above = self._above.get(loop.path)
+        called = above is not None and self._meter(above).since_s is not None
+        return meter.total_s + (0.0 if called else meter.running_s(self._now_s))
 
     def _own_s(self, loop: LoopPlan) -> float:
         hooks = {step.key for step in all_steps(loop) if isinstance(step, HookPlan)}
@@ -135,7 +136,7 @@ class Timings:
         else:
             assert inner is not None
             phase = None
-            calls = self._meter(inner.key).calls
+            calls = sum(meter.calls for meter in (self._meter(inner.key), *self._calls[inner.key]))
             timing = self._timing(branch, depth, inner.path, "loop", calls, self._loop_s(inner), self._own_s(inner))
         self.by_line[id(branch)] = timing
         for child in branch.children:

@@ -1,5 +1,6 @@
 """Profiles: calls and times of every hook, with a clock that only the hooks move on."""
 
+import contextlib
 import copy
 import csv
 import io
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looptree import Callback, Cancel, Loop, Profile
+from looptree import Callback, Cancel, Loop, Profile, Trace
 from looptree.core.errors import BadSetting, NotALoop
 from looptree.observe.profile import AlreadyWatching, NoSuchTiming, NoTimeline
 from looptree.observe.save import CannotSave
@@ -550,12 +551,17 @@ def test_profiles_left_in_another_order():
 
 
 class Expensive:
-    """A watcher whose work around each hook takes time."""
+    """A watcher whose work around hooks, those of some names or all, takes time."""
+
+    def __init__(self, *names):
+        self.names = names
 
     def bound(self, plan):
         return {"_expensive": clock}
 
     def around_step(self, step, lines):
+        if self.names and step.name not in self.names:
+            return lines
         return ["_expensive.takes(100)", *lines, "_expensive.takes(100)"]
 
     def around_callable(self, step, expression):
@@ -568,14 +574,59 @@ class Expensive:
         return lines
 
 
-def test_what_a_watcher_outside_does_between_hooks_is_no_hooks_time():
+@pytest.mark.parametrize("around", [(), ("on_loss",), ("on_step",), ("before_step",), ("on_loss", "on_step")])
+def test_what_a_watcher_outside_does_between_hooks_is_no_hooks_time(around):
     loop = learner()
-    undo = loop.watch(Expensive())
+    undo = loop.watch(Expensive(*around))
     p = profiled(loop)
     undo()
     assert p["learner.update.on_loss"].total_s == 3.0
+    assert p["learner.update.before_step"].total_s == 6 * 0.0078125
     assert p["learner.update.on_step"].total_s == 1.5
     assert adds_up(p)
+
+
+class Neighbours(Loop):
+    def before_step(self):
+        pass
+
+    def on_step(self):
+        pass
+
+    def after_step(self):
+        pass
+
+
+class Inside(Neighbours):
+    call_on = "on_step"
+
+
+def readings(watch=lambda loop: contextlib.nullcontext(), **given):
+    """How often the clock is read in a run of one pass."""
+    read_at = []
+
+    def counting_clock():
+        read_at.append(len(read_at))
+        return float(len(read_at))
+
+    loop = Neighbours(**given)
+    with watch(loop), Profile(loop, clock=counting_clock):
+        loop.run()
+        return len(read_at)
+
+
+def test_the_clock_is_read_once_between_neighbours_and_once_for_an_inner_loop_beside_them():
+    run, neighbours, one_more = 2, 3 + 1, 1
+    assert readings() == run + neighbours
+    assert readings(inner_loops=Inside) == run + neighbours + one_more + neighbours
+
+
+def test_a_trace_that_does_not_look_inside_makes_no_more_readings_there():
+    def looking_at(inside):
+        return readings(lambda loop: Trace(loop, "count", inside=inside), inner_loops=Inside)
+
+    assert looking_at(inside=False) == 2 + 2 * 4 + 4
+    assert looking_at(inside=True) == 2 + 2 * 4 + 2 * 3
 
 
 def test_one_profile_does_not_watch_twice_at_once():
@@ -817,11 +868,12 @@ def trees(draw, depth=0):
     body = {name: draw(hooks(name)) for name in names}
     body["on_a"] = draw(hooks("on_a"))
     inner = draw(st.lists(trees(depth + 1), max_size=2)) if depth < 2 else []
-    places = draw(st.lists(st.sampled_from(["before_a", "on_a", "after_a"]), min_size=1, max_size=2, unique=True))
+    places = draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=2, unique=True))
     cls = type(f"Level{depth}", (Loop,), body)
     return cls(inner, call_on=places, times=calls)
 
 
+PLACES = ["before_a", "on_a", "after_a", "failed_a", "finally_a"]
 NAMES = ["before_run", "before_pass", "before_a", "after_a", "failed_a", "finally_a", "after_b", "finally_run"]
 
 

@@ -12,11 +12,12 @@ with Recorder.resume(learner, "runs/first"):
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import operator
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +37,7 @@ from looptree.observe.runs.sampler import Sampler
 from looptree.observe.runs.sessions import ENDS, NOTHING, Before, begin, go_on, now
 from looptree.observe.runs.writer import Writer
 from looptree.observe.save import CannotSave, save_whole
+from looptree.observe.timings import Timing
 from looptree.observe.trace import Trace
 
 _EVERY_S = 0.5
@@ -47,6 +49,8 @@ _NAME = "INSERT OR IGNORE INTO names (name) VALUES (?)"
 _CHANGE = """INSERT INTO changes VALUES (
     ?, ?, ?, (SELECT id FROM names WHERE name = ?), (SELECT id FROM names WHERE name = ?), ?, ?, ?
 )"""
+
+_values_of = operator.attrgetter(*(field.name for field in dataclasses.fields(Timing)))
 
 
 class RunExists(LooptreeError, FileExistsError):
@@ -256,7 +260,7 @@ class Recorder:
     def _now_and_then(self) -> None:
         """Hand over what is not written pass by pass: the times so far, and the changes of fields since."""
         timings = [self._before.and_since(timing) for timing in self.profile]
-        self._writer.add(_TIMING, *((number, *astuple(timing)) for number, timing in enumerate(timings)))
+        self._writer.add(_TIMING, *((number, *_values_of(timing)) for number, timing in enumerate(timings)))
         self._writer.add(_NO_MORE_TIMINGS, (len(timings),))
         if self._trace is not None:
             for change in self._trace.take():

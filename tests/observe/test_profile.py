@@ -7,7 +7,9 @@ import io
 import itertools
 import json
 import traceback
+from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -747,6 +749,59 @@ def test_speedscope_opens_and_closes_every_call_in_time():
     assert len(profile["events"]) == 2 * sum(timing.calls for timing in p)
     loss = next(frame for frame in frames if frame["name"] == "update.on_loss")
     assert loss["line"] == Update.on_loss.__code__.co_firstlineno
+
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+def problems(text, schema):
+    """What keeps a file from fitting a schema of `schemas`."""
+    found = json.loads((SCHEMAS / f"{schema}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(found)
+    return list(jsonschema.Draft202012Validator(found).iter_errors(json.loads(text)))
+
+
+class Awkward(Callback):
+    """A callback from a file whose name JSON has to escape, with a hook that fails."""
+
+    exec(compile("def after_step(self): raise ValueError", 'a "file" with \\ and ✓.py', "exec"))
+
+
+@pytest.mark.parametrize("file", ["chrome_trace", "speedscope"])
+@pytest.mark.parametrize(
+    ("options", "keep_calls"),
+    [({}, 1000), ({}, 3), ({"times": 0}, 1000), ({"cbs": Awkward}, 1000)],
+    ids=["all kept", "few kept", "no passes", "an awkward name and a failure"],
+)
+def test_a_timeline_fits_the_schema_of_its_format(file, options, keep_calls):
+    with Profile(learner(**options), keep_calls=keep_calls) as p:
+        assert problems(getattr(p, file)(), file) == []  # of nothing yet
+        with contextlib.suppress(ValueError):
+            p.loop.run()
+    assert problems(getattr(p, file)(), file) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "wrong"),
+    [
+        ("chrome_trace", lambda data: data["traceEvents"][-1].pop("dur")),
+        ("chrome_trace", lambda data: data["traceEvents"][-1].update(ph="Q")),
+        ("chrome_trace", lambda data: data["traceEvents"][-1].update(ts=-1)),
+        ("chrome_trace", lambda data: data["traceEvents"][-1].update(tid="main")),
+        ("chrome_trace", lambda data: data["traceEvents"][0]["args"].clear()),
+        ("chrome_trace", lambda data: data.update(traceEvents={})),
+        ("speedscope", lambda data: data["profiles"][0].update(unit="minutes")),
+        ("speedscope", lambda data: data["profiles"][0].pop("endValue")),
+        ("speedscope", lambda data: data["profiles"][0]["events"][0].update(type="B")),
+        ("speedscope", lambda data: data["profiles"][0]["events"][0].update(frame=-1)),
+        ("speedscope", lambda data: data["shared"]["frames"][0].update(line="12")),
+        ("speedscope", lambda data: data.pop("$schema")),
+    ],
+)
+def test_the_schemas_refuse_what_is_not_of_the_format(file, wrong):
+    data = json.loads(getattr(profiled(learner(), keep_calls=1000), file)())
+    wrong(data)
+    assert problems(json.dumps(data), file)
 
 
 def test_failing_calls_are_kept_too():

@@ -43,7 +43,7 @@ def _row(folder: Path) -> tuple[str, tuple[str, ...]]:
         run = Run(folder)
         settings = run.settings
         made_with = tuple(str(settings.get(name, "-")) for name in ("algorithm", "env_id", "seed"))
-        came_to = (f"{run.steps:,.10g}", _return(run), run.ended or "has not ended, or was killed")
+        came_to = (f"{run.steps:,.10g}", _return(run), run.outcome)
         return run.began_at, (folder.name, *made_with, *came_to)
     except NotARun as error:
         return "", (folder.name, *["-"] * 5, str(error))

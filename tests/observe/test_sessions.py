@@ -142,6 +142,7 @@ def test_a_run_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
     assert [each.ended for each in run.sessions] == [None, None, None, "ran all 8 items"]
     assert [each.inexact for each in run.sessions] == [(), (), (), ("The <maze> begins anew.",)]
     assert run.ended == "ran all 8 items"
+    assert run.outcome == "ran all 8 items; interrupted 3 times before that"
     assert run.began_at == run.sessions[0].began_at
 
 
@@ -156,6 +157,7 @@ def test_one_that_was_not_interrupted_has_one_session(tmp_path: Path) -> None:
 def test_times_go_on_and_add_up(tmp_path: Path) -> None:
     state = killed(tmp_path, 6, 9)
     first = Run(tmp_path)
+    assert first.outcome == "was killed"
     kept_s, lines = first.metric("rate").at_s, {timing.path: timing for timing in first.timings}
     time.sleep(0.05)
     loop = loaded(state)
@@ -237,7 +239,7 @@ def test_what_is_no_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     with Recorder(loop := Training(), tmp_path, **RECORDED):
-        assert Run(tmp_path).goes_on
+        assert Run(tmp_path).goes_on and Run(tmp_path).outcome == "goes on"
         with pytest.raises(RunGoesOn, match="is recorded by another process"):
             Recorder.resume(Training(), tmp_path).__enter__()
         with pytest.raises(RunExists, match="has a run in it that goes on"):

@@ -25,6 +25,7 @@ from looptree.observe.report import words
 from looptree.observe.report.charts import Axis, Chart, axes, charts
 from looptree.observe.report.groups import Group, differences, flat, grouped, seed_of, title
 from looptree.observe.report.held import SMOOTHED_OVER
+from looptree.observe.report.interruptions import Interruption, interruptions, marks
 from looptree.observe.report.side_by_side import side_by_side
 from looptree.observe.report.timelines import Timeline, timelines
 from looptree.observe.report.times import code, slowest, tree
@@ -76,10 +77,11 @@ def one_run(run: Run) -> Drawing:
     with run.still():
         as_of = datetime.datetime.now(datetime.UTC)
         groups, over = [Group(title(run), (run,))], axes([run])
-        shown, fields, root = charts(groups, over), timelines(run, over), tree(run)
+        shown, fields, root, cuts = charts(groups, over), timelines(run, over), tree(run), interruptions(run)
         contents = {
             "as_of": as_of.isoformat(timespec="seconds"),
             "run": _about(run),
+            "interruptions": cuts,
             "numbers": _numbers(run, over[0], shown),
             "fields": fields,
             "tree": root,
@@ -88,7 +90,7 @@ def one_run(run: Run) -> Drawing:
             "settings": flat(run.settings),
             "versions": flat(run.versions),
         }
-    return Drawing("run.html", contents | _drawn(groups, over, shown, fields))
+    return Drawing("run.html", contents | _drawn(groups, over, shown, fields, cuts))
 
 
 def comparison(runs: Sequence[Run]) -> Drawing:
@@ -104,7 +106,7 @@ def comparison(runs: Sequence[Run]) -> Drawing:
             "settings": differences([flat(run.settings) for run in firsts]),
             "versions": differences([flat(run.versions) for run in firsts]),
         }
-        return Drawing("comparison.html", contents | _drawn(groups, over, charts(groups, over), []))
+        return Drawing("comparison.html", contents | _drawn(groups, over, charts(groups, over), [], []))
 
 
 def _written(drawing: Drawing, scripts: Sequence[str], is_live: bool = False) -> str:
@@ -126,7 +128,11 @@ def _digest(script: str) -> str:
 
 
 def _drawn(
-    groups: Sequence[Group], over: Sequence[Axis], shown: Sequence[Chart], fields: Sequence[Timeline]
+    groups: Sequence[Group],
+    over: Sequence[Axis],
+    shown: Sequence[Chart],
+    fields: Sequence[Timeline],
+    cuts: Sequence[Interruption],
 ) -> dict[str, Any]:
     """What every page draws."""
     return {
@@ -136,6 +142,7 @@ def _drawn(
         "smoothed_over": SMOOTHED_OVER,
         "data": {
             "axes": {axis.key: {"name": axis.name, "end": words.in_json(axis.end)} for axis in over},
+            "marks": marks(cuts, over),
             "charts": [chart.drawn for chart in shown],
             "fields": [field.drawn for field in fields],
         },
@@ -144,7 +151,7 @@ def _drawn(
 
 def _about(run: Run) -> dict[str, Any]:
     """What is said of a run itself."""
-    recorded = ("folder", "loop", "began_at", "ended", "passes", "seconds")
+    recorded = ("folder", "loop", "began_at", "ended", "goes_on", "outcome", "passes", "seconds")
     return {name: getattr(run, name) for name in recorded} | {"title": title(run), "seed": seed_of(run)}
 
 

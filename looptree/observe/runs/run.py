@@ -212,6 +212,21 @@ class Run:
             return False
 
     @property
+    def outcome(self) -> str:
+        """How it ended, that it goes on, or was killed; and how often it had been interrupted before."""
+        sessions = self.sessions
+        how = sessions[-1].ended or ("goes on" if self.goes_on else "was killed")
+        times = len(sessions) - 1
+        return how if not times else f"{how}; interrupted {times:,} time{'s' if times > 1 else ''} before that"
+
+    def at(self, passes_done: int) -> tuple[float, float]:
+        """How far it was, in the unit of `over`, and how many seconds it had taken, when so many passes were done."""
+        rows = self._rows(
+            "SELECT step, at_s FROM passes WHERE number < ? ORDER BY number DESC LIMIT 1", [_NUMBER] * 2, passes_done
+        )
+        return rows[0] if rows else (0.0, 0.0)
+
+    @property
     def passes(self) -> int:
         """The passes recorded."""
         ((number,),) = self._rows("SELECT count(*) FROM passes", [_WHOLE])
@@ -384,7 +399,7 @@ class Run:
         return {"text/plain": str(self), "text/html": html}
 
     def _how(self) -> str:
-        return f"{self.loop} {self.ended or 'has not ended'}"
+        return f"{self.loop} {self.outcome}"
 
     def _how_far(self) -> str:
         return f"{self.passes:,} passes, {self.over} {self.steps:,.10g}"

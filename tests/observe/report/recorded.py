@@ -50,3 +50,13 @@ def recorded(folder: Path, loop: Loop | None = None, settings: dict[str, Any] | 
     with Recorder(loop, folder, settings=settings, **what):
         loop.run()
     return Run(folder)
+
+
+def interrupted(folder: Path, inexact: tuple[str, ...] = ()) -> Run:
+    """A run of 12 passes that was cut off after its 8th, and gone on with after the 7th, then after the 5th."""
+    recorded(folder, loop := Training(times=8))
+    for count, times, sentences in ((7, 2, ()), (5, 7, inexact)):
+        loop.count = count
+        with Recorder.resume(loop, folder, inexact=sentences):
+            loop.run(times)
+    return Run(folder)

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from looptree.observe.report import report
 from looptree.observe.runs import Run
 from tests.observe.report.browsing import Opened
-from tests.observe.report.recorded import Training, recorded
+from tests.observe.report.recorded import Training, interrupted, recorded
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def reports(folder: Path) -> dict[str, Path]:
     ]
     return {
         "run": report(runs[0]).save(folder / "run.html"),
+        "interrupted": report(interrupted(folder / "d", inexact=("<b>begun</b> anew",))).save(folder / "cut.html"),
         "comparison": report(*runs).save(folder / "comparison.html"),
     }
 
@@ -47,6 +48,18 @@ def test_everything_is_there_for_everybody(opened: Opened, reports: dict[str, Pa
         assert page.locator(".tree .loop", has_text="inner: Inner").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert Axe().run(page).response["violations"] == []
+
+
+def test_where_a_run_was_interrupted_is_marked(opened: Opened, reports: dict[str, Path]) -> None:
+    page = opened.open(reports["interrupted"].as_uri())
+    place = "document.querySelector('[data-chart=\"0\"]').layout.shapes.map(shape => shape.x0)"
+    assert page.locator("[data-chart='0'] .shapelayer path").count() == 1
+    assert page.evaluate(place) == [20]
+    page.get_by_label("passes", exact=True).check()
+    page.wait_for_function("document.querySelector('[data-chart=\"0\"] .xtitle').textContent === 'passes'")
+    assert page.evaluate(place) == [5]
+    assert "<b>begun</b> anew" in page.get_by_role("list", name="Interruptions").inner_text()
     assert Axe().run(page).response["violations"] == []
 
 

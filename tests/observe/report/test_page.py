@@ -17,7 +17,7 @@ from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.database import creating
 from looptree.observe.save import CannotSave
 from looptree.observe.timing_formats import duration
-from tests.observe.report.recorded import Training, recorded
+from tests.observe.report.recorded import Training, interrupted, recorded
 
 
 class Read(HTMLParser):
@@ -206,6 +206,34 @@ def test_a_loop_that_had_run_before_goes_on_where_it_was(folder: Path) -> None:
     assert page.data["charts"][0]["passes"][0]["x"] == [*range(11, 21), 20]
 
 
+def test_interruptions_are_told_and_marked(folder: Path) -> None:
+    run = interrupted(folder, inexact=("The <maze> begins anew.",))
+    page = Read(report(run).html)
+    first = "Ended before: ran all 8 items. Gone on with after 7 passes, making 1 pass again:"
+    second = "Ended before: ran all 2 items. Gone on with after 5 passes, making 4 passes again:"
+    assert first in page.text and second in page.text
+    assert "Not as it was: The <maze> begins anew." in page.text
+    assert "Dotted lines mark where the run was interrupted" in page.text
+    marks = page.data["marks"]
+    (seconds,) = marks.pop("seconds")
+    assert marks == {"steps": [20], "passes": [5]}  # of the first one nothing is left
+    assert seconds == pytest.approx(run.metric("loss").at_s[4], rel=1e-5)
+    assert run.metric("loss").passes == list(range(12))
+    text = Read(report(run, recorded(folder.with_name("other"))).html).text
+    assert "ran all 7 items; interrupted 2 times before that" in text
+
+
+def test_a_run_that_goes_on_and_one_that_was_killed(folder: Path) -> None:
+    with Recorder(Training(), folder):
+        assert "Goes on" in Read(report(Run(folder)).html).text
+    connection = sqlite3.connect(folder / "run.db")
+    with connection:
+        connection.execute("UPDATE sessions SET ended = NULL, ended_at = NULL")
+    connection.close()
+    assert "Was killed" in Read(report(Run(folder)).html).text
+    assert "Interruptions" not in report(Run(folder)).html
+
+
 def test_a_run_of_which_little_is_known(folder: Path) -> None:
     with Recorder(Training(), folder):
         pass
@@ -260,7 +288,9 @@ def test_texts_are_texts(folder: Path, tmp_path: Path) -> None:
             connection.execute("UPDATE timings SET name = ?, note = ?, place = ?, path = ? WHERE line = ?", line)
             connection.execute("UPDATE names SET name = name || ?", (evil,))
         connection.execute("UPDATE about SET value = ? WHERE name IN ('over', 'loop')", (EVIL[1],))
-        connection.execute("UPDATE sessions SET began_at = ?, ended_at = ?, ended = ?", (EVIL[0], EVIL[2], EVIL[1]))
+        connection.execute("INSERT INTO sessions SELECT 2, 0, began_at, ended_at, ended, 0, '[]' FROM sessions")
+        said = (EVIL[0], EVIL[2], EVIL[1], json.dumps(EVIL))
+        connection.execute("UPDATE sessions SET began_at = ?, ended_at = ?, ended = ?, inexact = ?", said)
     connection.close()
     run = Run(tmp_path / "<b>run")
     page, compared = Read(report(run).html), Read(report(recorded(folder), run).html)

@@ -88,6 +88,9 @@
       showlegend: false, hovermode: "closest",
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("edge"), font: { color: colour("text") } },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
+      shapes: data.marks[axis()].map((x) => ({
+        type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: colour("faint"), width: 1, dash: "dot" },
+      })),
       xaxis: { ...lines, title: { text: plain(data.axes[axis()].name), standoff: 8 }, range: [0, data.axes[axis()].end] },
       yaxis: { ...lines, nticks: 8 },
     };

@@ -9,6 +9,7 @@ from looptree.cli.options import Options, read_options
 from looptree.cli.play import play
 from looptree.cli.presets import show_presets
 from looptree.cli.report import show_report
+from looptree.cli.resume import resume
 from looptree.cli.runs import show_runs
 from looptree.cli.traced import trace
 from looptree.cli.train import built, ending, train, trained
@@ -44,6 +45,7 @@ def _profile(options: Options) -> int:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": lambda words: train(read_options("train", words)),
+    "resume": resume,
     "describe": lambda words: _describe(read_options("describe", words)),
     "profile": lambda words: _profile(read_options("profile", words)),
     "trace": trace,

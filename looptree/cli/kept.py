@@ -2,74 +2,80 @@
 
 from __future__ import annotations
 
-import json
-import math
 import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
+from looptree.cli.results import AGENT
 from looptree.cli.usage import UsageError
 from looptree.core.errors import BadSetting, LooptreeError, StateMismatch
-from looptree.rl.algorithms import ALGORITHMS
+from looptree.observe.runs.folder import SETTINGS, NotReadable, file_in, json_in
 from looptree.rl.learner import Learner
-from looptree.rl.settings import settings_from
-from looptree.rl.state import load_module_state
+from looptree.rl.made_with import made_again
+from looptree.rl.state import load_module_state, module_state
+
+_HEAD_BYTES = 1 << 14  # of an array in a file, at most
 
 
-def kept_learner(folder: Path) -> Learner:
-    """The learner of a run, whose network is the agent that the run kept.
+@dataclass(frozen=True)
+class KeptOptions:
+    """The options of what makes a run's learner again."""
+
+    env_id: Annotated[str | None, tyro.conf.arg(metavar="MODULE:ID")] = None
+    """The environment of a run whose environment is of a module: what a file names is not imported."""
+    wrappers: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None
+    """The wrappers of a run of which one is of a module."""
+
+
+def begun_learner(folder: Path, options: KeptOptions) -> Learner:
+    """The learner of a run as it was when that began.
 
     Raises:
-        UsageError: there is no such folder, something else stands in it, or what the run wrote is damaged.
+        UsageError: there is no such folder, or something else stands in it.
     """
-    learner = _learner(folder, _settings(folder))
+    file = folder / SETTINGS
+    if not file.exists():
+        raise UsageError(f"{folder}: there is no run; a folder that looptree train wrote would fit.")
     try:
-        load_module_state(learner.network, _arrays(folder / "agent.npz"))
-    except (StateMismatch, TypeError) as error:
-        raise UsageError(f"{folder}: agent.npz is not of the agent that settings.json tells of: {error}") from error
-    learner.network.eval()
-    return learner
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    file = folder / "settings.json"
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{folder}: there is no run; a folder that looptree train wrote would fit.") from error
-    except (OSError, ValueError) as error:
+        return made_again(json_in(folder, SETTINGS), options.env_id, options.wrappers)
+    except NotReadable as error:
         raise UsageError(f"{file} cannot be read: {error}.") from error
-    kinds = {"algorithm": str, "env_id": str, "seed": int, "settings": dict}
-    if not isinstance(settings, dict) or not all(isinstance(settings.get(name), kinds[name]) for name in kinds):
-        raise UsageError(f"{file} is not what looptree train writes.")
-    return settings
-
-
-def _learner(folder: Path, kept: dict[str, Any]) -> Learner:
-    file = folder / "settings.json"
-    algorithm = ALGORITHMS.get(kept["algorithm"])
-    if algorithm is None:
-        raise UsageError(f"{file}: there is no algorithm {kept['algorithm']!r}.")
-    # JSON has no infinity: looptree train writes the word.
-    values = {name: math.inf if value == "inf" else value for name, value in kept["settings"].items()}
-    make: Callable[..., Learner] = algorithm.learner
-    try:
-        return make(kept["env_id"], settings_from(algorithm.settings, values), seed=kept["seed"])
     except BadSetting as error:
         raise UsageError(f"{file}: {error}") from error
     except LooptreeError as error:
         raise UsageError(str(error)) from error
 
 
-def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+def kept_learner(folder: Path, options: KeptOptions) -> Learner:
+    """The learner of a run, whose network is the agent that the run kept.
+
+    Raises:
+        UsageError: there is no such folder, something else stands in it, or what the run wrote is damaged.
+    """
+    learner = begun_learner(folder, options)
+    own = module_state(learner.network)
+    most_bytes = sum(values.nbytes + _HEAD_BYTES for values in own.values())
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        load_module_state(learner.network, _arrays(folder, most_bytes))
+    except (StateMismatch, TypeError) as error:
+        raise UsageError(f"{folder}: {AGENT} is not of the agent that {SETTINGS} tells of: {error}") from error
+    learner.network.eval()
+    return learner
+
+
+def _arrays(folder: Path, most_bytes: int) -> dict[str, NDArray[Any]]:
+    file = folder / AGENT
+    try:
+        with file_in(folder, AGENT).open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            if sum(member.file_size for member in arrays.zip.infolist()) > most_bytes:
+                raise StateMismatch("its arrays are larger.")
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise UsageError(f"{file} is missing; looptree train writes it.") from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, NotReadable) as error:
         raise UsageError(f"{file} is damaged; looptree train writes it anew.") from error

@@ -26,6 +26,7 @@ from looptree.core.errors import listed, nearest
 
 COMMANDS = {
     "train": "train an agent, print where the time went, and evaluate the agent that the run keeps",
+    "resume": "go on with a run that was interrupted or killed, from its last checkpoint",
     "describe": "print what would run, in which order, from which line, without running it",
     "profile": "train, and print calls and times of every hook",
     "trace": "train, and print which hook changed which field; or print what was traced in a run",
@@ -39,7 +40,8 @@ COMMANDS = {
 HELP = "\n".join(
     [
         "usage: looptree COMMAND ALGORITHM ENVIRONMENT [OPTIONS]",
-        "       looptree trace RUN, looptree why RUN FIELD, looptree play RUN, looptree runs [FOLDER]",
+        "       looptree resume RUN, looptree play RUN, looptree runs [FOLDER]",
+        "       looptree trace RUN, looptree why RUN FIELD",
         "       looptree report RUN [RUN ...], looptree report --live RUN",
         "       looptree presets [ALGORITHM]",
         "",

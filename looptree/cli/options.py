@@ -47,6 +47,11 @@ _RECORDED = (
     Annotated[str, tyro.conf.arg(help="Fields to keep every change of, with commas between. Without: a few.")],
     "",
 )
+_CHECKPOINTS = (
+    "checkpoint_every_s",
+    Annotated[float, tyro.conf.arg(help="Seconds between two checkpoints, where looptree resume goes on. 0: none.")],
+    60.0,
+)
 _STOP_IF = (
     "stop_if",
     Annotated[
@@ -55,7 +60,7 @@ _STOP_IF = (
     "",
 )
 _OWN_OPTIONS = {
-    "train": (_SEED, _OUT, _RECORDED),
+    "train": (_SEED, _OUT, _RECORDED, _CHECKPOINTS),
     "describe": (),
     "profile": (_SEED,),
     "trace": (_SEED, _FIELDS, _STOP_IF),
@@ -73,6 +78,7 @@ class Options(NamedTuple):
     out: Path | None = None
     fields: tuple[str, ...] = ()
     stop_if: str = ""
+    checkpoint_every_s: float = 0.0
 
 
 def read_options(command: str, words: list[str]) -> Options:
@@ -94,7 +100,19 @@ def read_options(command: str, words: list[str]) -> Options:
     if seed < 0:
         raise UsageError(f"--seed {seed}: a whole number of 0 or more would fit.")
     fields, stop_if = field_names(getattr(given, "fields", "")), getattr(given, "stop_if", "")
-    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields, stop_if)
+    every_s = checked_every_s(getattr(given, "checkpoint_every_s", 0.0))
+    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields, stop_if, every_s)
+
+
+def checked_every_s(checkpoint_every_s: float) -> float:
+    """The seconds between two checkpoints, 0 for none.
+
+    Raises:
+        UsageError: they are something else.
+    """
+    if not checkpoint_every_s >= 0:
+        raise UsageError(f"--checkpoint-every-s {checkpoint_every_s:g}: seconds would fit, 0 for no checkpoints.")
+    return checkpoint_every_s
 
 
 def field_names(text: str) -> tuple[str, ...]:

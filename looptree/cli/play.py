@@ -12,7 +12,7 @@ import tyro
 from gymnasium.vector import VectorEnv
 
 from looptree.cli.drawing import without_screen
-from looptree.cli.kept import kept_learner
+from looptree.cli.kept import KeptOptions, kept_learner
 from looptree.cli.options import parsed
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
@@ -24,7 +24,7 @@ _FORMATS = (".mp4", ".gif")
 
 
 @dataclass(frozen=True)
-class PlayOptions:
+class PlayOptions(KeptOptions):
     """The options of play."""
 
     episodes: int = 5
@@ -49,7 +49,7 @@ def play(words: list[str]) -> int:
         raise UsageError(f"--episodes {options.episodes}: a whole number of 1 or more would fit.")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: a whole number of 0 or more would fit.")
-    learner = kept_learner(Path(run[0]))
+    learner = kept_learner(Path(run[0]), options)
     with contextlib.ExitStack() as stack:
         film = stack.enter_context(_film(learner, options.video)) if options.video is not None else None
         source = learner.episode_source(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from looptree.observe.runs.folder import NotReadable, json_in
 from looptree.observe.save import save_whole
 
 RESULTS = "results.json"
@@ -28,8 +28,10 @@ def save_results(folder: Path, results: dict[str, Any], agent: dict[str, Any]) -
     save_whole(json.dumps(results, indent=2, allow_nan=False) + "\n", folder / RESULTS)
 
 
-def with_words(values: Any) -> Any:
-    """Nested dicts in which infinite numbers, which JSON has no way to write, are the words "inf" and "-inf"."""
-    if isinstance(values, dict):
-        return {name: with_words(value) for name, value in values.items()}
-    return str(values) if isinstance(values, float) and math.isinf(values) else values
+def results_of(folder: Path) -> dict[str, Any]:
+    """The results of a run; none where it has not come to its end."""
+    try:
+        found = json_in(folder, RESULTS)
+    except NotReadable:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from looptree.cli.results import RESULTS
+from looptree.cli.results import results_of
 from looptree.cli.train import RUNS
 from looptree.cli.usage import UsageError
 from looptree.observe.runs import NotARun, Run
@@ -51,12 +49,11 @@ def _row(folder: Path) -> tuple[str, tuple[str, ...]]:
 
 def _return(run: Run) -> str:
     """The mean return of the agent that the run kept in fresh episodes; before the end, of the latest evaluation."""
-    try:
-        results: Any = json.loads((run.folder / RESULTS).read_text(encoding="utf-8"))
-        return f"{results['evaluation_mean_return']:.6g}"
-    except (OSError, ValueError, KeyError, TypeError):
-        found = [name for name in ("valid_return", "episode_return") if name in run.metrics]
-        return f"{run.metric(found[0]).values[-1]:.6g}" if found else "-"
+    mean_return = results_of(run.folder).get("evaluation_mean_return")
+    if isinstance(mean_return, float):
+        return f"{mean_return:.6g}"
+    found = [name for name in ("valid_return", "episode_return") if name in run.metrics]
+    return f"{run.metric(found[0]).values[-1]:.6g}" if found else "-"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import itertools
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from looptree.callbacks.checkpoints import Checkpoint
 from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options
 from looptree.cli.report import save_report
-from looptree.cli.results import save_results, with_words
+from looptree.cli.results import save_results
 from looptree.cli.usage import UsageError
+from looptree.core.callback import Callback
 from looptree.core.errors import LooptreeError
-from looptree.observe.runs import Recorder
+from looptree.observe.runs import Recorder, Run
 from looptree.observe.runs.recorder import RunExists
 from looptree.observe.save import CannotSave
 from looptree.rl.learner import Learner
+from looptree.rl.made_with import made_with
 
 RUNS = Path("runs")
 """Where runs go that are told no other place."""
@@ -40,17 +41,27 @@ def train(options: Options) -> int:
     recorder = _recorder(learner, options)
     with contextlib.ExitStack() as stack:
         _begin(recorder, stack)
-        begin_s = time.perf_counter()
-        status = trained(learner)
-        train_s = time.perf_counter() - begin_s
+        status = trained(learner, *checkpoints(recorder, options.checkpoint_every_s))
+    conclude(learner, recorder)
+    return status
+
+
+def conclude(learner: Learner, recorder: Recorder) -> None:
+    """What comes behind a training: print where the time went, evaluate the agent that is kept, and write it all."""
     print(recorder.profile)
     print(ending(learner))
     returns = learner.evaluate(_EVALUATION_EPISODES)
     print(_evaluation(learner, returns))
+    train_s = Run(recorder.folder).seconds
     save_results(recorder.folder, _results(learner, returns, train_s), learner.kept_state)
     print(f"run: {recorder.folder}")
     print(f"report: {save_report([recorder.folder])}")
-    return status
+
+
+def checkpoints(recorder: Recorder, every_s: float) -> list[Checkpoint]:
+    """What writes checkpoints into the folder of a recorder, each when the rows of its passes are there; nobody where
+    there are to be none."""
+    return [Checkpoint(recorder.folder, every_s, beforehand=recorder.on_disk)] if every_s else []
 
 
 def built(options: Options) -> Learner:
@@ -62,12 +73,12 @@ def built(options: Options) -> Learner:
         raise UsageError(str(error)) from error
 
 
-def trained(learner: Learner) -> int:
+def trained(learner: Learner, *cbs: Callback) -> int:
     """Run a learner with a bar, to its end or to the end of the pass in which Ctrl-C or SIGTERM came, and return the
     status."""
     interrupt = GracefulInterrupt()
     shown = [name for name in _SHOWN if hasattr(learner, name)]
-    learner.run(cbs=[Progress(*shown, over="env_steps", total=learner.total_env_steps), interrupt])
+    learner.run(cbs=[Progress(*shown, over="env_steps", total=learner.total_env_steps), interrupt, *cbs])
     return interrupt.status
 
 
@@ -88,7 +99,7 @@ def _recorder(learner: Learner, options: Options) -> Recorder:
         over="env_steps",
         fields=options.fields or learner.traced,
         inside=bool(options.fields),  # what is traced of itself changes in the learner's own hooks
-        settings=with_words(_settings(options)),
+        settings=made_with(options.algorithm_name, options.env_id, options.settings, options.seed),
     )
 
 
@@ -124,15 +135,6 @@ def _evaluation(learner: Learner, returns: NDArray[np.float64]) -> str:
         f"it plays {len(returns)} fresh episodes greedily: mean return {returns.mean():.6g}"
         f" (lowest {returns.min():.6g}, highest {returns.max():.6g})"
     )
-
-
-def _settings(options: Options) -> dict[str, Any]:
-    return {
-        "algorithm": options.algorithm_name,
-        "env_id": options.env_id,
-        "seed": options.seed,
-        "settings": dataclasses.asdict(options.settings),
-    }
 
 
 def _results(learner: Learner, returns: NDArray[np.float64], train_s: float) -> dict[str, Any]:

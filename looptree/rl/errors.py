@@ -13,6 +13,10 @@ class UnknownWrapper(LooptreeError):
     """There is no wrapper of the name that was given."""
 
 
+class NamesModule(LooptreeError):
+    """Data that may have come from anywhere names a module, which is not imported for that."""
+
+
 class EnvironmentUnavailable(LooptreeError):
     """An environment is registered, but cannot be made here: a package that it needs is missing, or it is
     outdated."""

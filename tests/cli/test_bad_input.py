@@ -67,6 +67,10 @@ CASES = {
         ["trace", "dqn", "CartPole-v1", "--fields", "epsilon, los"],
         "--fields: No loop or callback of dqn has a field 'los'. Nearest is 'loss'.",
     ),
+    "no time between checkpoints": (
+        [*TRAIN, "--checkpoint-every-s", "-2"],
+        "--checkpoint-every-s -2: seconds would fit, 0 for no checkpoints.",
+    ),
     "unknown vectorization": (
         [*TRAIN, "--vectorization", "threads"],
         "--vectorization threads: one of 'auto', 'native', 'sync'",
@@ -123,13 +127,13 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(capsys, tmp_pa
 
 
 def test_a_folder_with_a_run_in_it_is_left_alone(capsys, run):
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main([*TRAIN, "--out", str(run)]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err == (
         f"looptree: --out: {run} has a run in it already. Name another folder, or move that one away.\n"
     )
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("command", ["trace", "why"])
@@ -174,6 +178,12 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
         ("report", "--live", run, "--port", "many"): "--port many: a whole number would fit.",
         ("report", "--port", "8000", run): "--port 8000 goes with --live: looptree report --live RUN --port 8000",
         ("runs", run / "nothing"): f"there is no folder {run / 'nothing'}; looptree train makes one",
+        ("resume",): "resume is followed by the folder of a run: looptree resume RUN, which looptree train made",
+        ("resume", run / "nothing"): f"{run / 'nothing'} does not exist; the folder of a run would fit.",
+        ("resume", run): f"{run} has made all of its 600 env steps; looptree play {run} plays its agent",
+        ("resume", run, "--env-ids", "x"): "there is no option '--env-ids'; nearest is --env-id.",
+        ("resume", run, "--checkpoint-every-s", "-1"): "--checkpoint-every-s -1: seconds would fit, 0 for no",
+        ("resume", run, "--checkpoint-every-s", "nan"): "--checkpoint-every-s nan: seconds would fit, 0 for no",
         ("runs", "--all"): "runs is followed by one folder at most: looptree runs runs",
     }.items():
         assert main(list(map(str, words))) == 2, words

@@ -18,7 +18,16 @@ from looptree.observe.runs import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "looptree.cli"]
-FILES = ["agent.npz", "code.json", "description.html", "description.json", "report.html", "results.json", "run.db"]
+FILES = [
+    "agent.npz",
+    "checkpoints",
+    "code.json",
+    "description.html",
+    "description.json",
+    "report.html",
+    "results.json",
+    "run.db",
+]
 FILES += ["run.lock", "settings.json", "versions.json"]
 SHORT = ["dqn", "CartPole-v1", "--steps", "600", "--learning-starts-env-steps", "200", "--gradient-steps-per-pass", "8"]
 

@@ -99,8 +99,8 @@ def test_a_folder_without_a_run(tmp_path, capsys):
     ("settings", "sentence"),
     [
         ("{", "settings.json cannot be read: "),
-        ("[]", "settings.json is not what looptree train writes."),
-        ('{"name": "mine"}', "settings.json is not what looptree train writes."),
+        ("[]", "settings.json: this is not what looptree train writes."),
+        ('{"name": "mine"}', "settings.json: this is not what looptree train writes."),
         ({"algorithm": "pqo"}, "settings.json: there is no algorithm 'pqo'."),
         ({"env_id": "CartPole-v9"}, "No environment is registered as 'CartPole-v9'."),
         ({"settings": {"gama": 1}}, "settings.json: PPOSettings has no setting 'gama'; nearest is 'gamma'."),

@@ -27,6 +27,7 @@ def held(path: Path) -> Iterator[None]:
     """
     with closing(sqlite3.connect(path, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)) as lock:
         try:
+            lock.execute("PRAGMA journal_mode = OFF")  # nothing is ever written
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:

@@ -476,9 +476,15 @@ class PPO(Learner):
             name="valid_source",
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state of the run between two passes."""
+        return super().state_dict() | {"learning_rate": self.learning_rate, "clip_range": self.clip_range}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; the next run goes on from there."""
         super().load_state_dict(state)
+        self.learning_rate = state["learning_rate"]
+        self.clip_range = state["clip_range"]
         if self.source.restarted:
             for callback in self.cbs:
                 if isinstance(callback, NormaliseRewards):

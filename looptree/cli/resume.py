@@ -1,0 +1,84 @@
+"""The command resume: a run that was interrupted or killed is gone on with, in its folder."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from looptree.callbacks.checkpoints import newest_checkpoint
+from looptree.callbacks.checkpoints.layout import CHECKPOINTS, numbered
+from looptree.cli.kept import KeptOptions, begun_learner
+from looptree.cli.options import checked_every_s, parsed
+from looptree.cli.results import results_of
+from looptree.cli.train import checkpoints, conclude, trained
+from looptree.cli.usage import UsageError
+from looptree.core.errors import LooptreeError
+from looptree.observe.runs import NotARun, Recorder, Run
+from looptree.rl.learner import Learner
+
+
+@dataclass(frozen=True)
+class ResumeOptions(KeptOptions):
+    """The options of resume."""
+
+    checkpoint_every_s: float = 60.0
+    """Seconds between two checkpoints. 0: none."""
+
+
+def resume(words: list[str]) -> int:
+    """Go on with a run from its newest checkpoint, with its own settings, and end it as train does.
+
+    Raises:
+        UsageError: the words do not fit, there is no such run, or it is one that goes on or has made all its steps.
+    """
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        raise UsageError("resume is followed by the folder of a run: looptree resume RUN, which looptree train made")
+    names = [] if words[0].startswith("-") else words[:1]
+    options = parsed("looptree resume RUN", ResumeOptions, words[len(names) :])
+    every_s = checked_every_s(options.checkpoint_every_s)
+    folder = Path(names[0])
+    _refuse_one_that_goes_on(folder)
+    learner = begun_learner(folder, options)
+    _refuse_one_that_has_ended(folder, learner)
+    inexact = _loaded(learner, folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            recorder = stack.enter_context(Recorder.resume(learner, folder, inexact=inexact))
+        except LooptreeError as error:
+            raise UsageError(str(error)) from error
+        print("\n".join([f"{learner.name} goes on from env step {learner.env_steps:,}", *inexact]), flush=True)
+        status = trained(learner, *checkpoints(recorder, every_s))
+    conclude(learner, recorder)
+    return status
+
+
+def _refuse_one_that_goes_on(folder: Path) -> None:
+    try:
+        goes_on = Run(folder).goes_on
+    except NotARun as error:
+        raise UsageError(str(error)) from error
+    if goes_on:
+        raise UsageError(f"{folder} goes on in another process; looptree report --live {folder} follows it.")
+
+
+def _refuse_one_that_has_ended(folder: Path, learner: Learner) -> None:
+    """A run has ended when all env steps are made and its agent is written down."""
+    env_steps = results_of(folder).get("env_steps", 0)
+    if isinstance(env_steps, int) and env_steps >= learner.total_env_steps:
+        raise UsageError(
+            f"{folder} has made all of its {env_steps:,} env steps; looptree play {folder} plays its agent."
+        )
+
+
+def _loaded(learner: Learner, folder: Path) -> tuple[str, ...]:
+    """Bring a learner into the state of a run's newest checkpoint; a run that was killed before its first one is begun
+    again. What is not as it was, in sentences."""
+    if not numbered(folder / CHECKPOINTS):
+        return ()
+    try:
+        checkpoint = newest_checkpoint(folder)
+        learner.load_state_dict(checkpoint.state)
+    except LooptreeError as error:
+        raise UsageError(str(error)) from error
+    return tuple(f"The checkpoint was {each}." for each in checkpoint.other_versions)

@@ -16,7 +16,7 @@ from looptree.core.names import free_name
 from looptree.core.plan import CallPlan, EventPlan, HookPlan, LoopPlan, PhasePlan, Step
 from looptree.core.watch import Watcher
 
-HELPERS = ("enter", "items", "once", "leaves", "finish", "changed", "resume", "repull", "Cancel")
+HELPERS = ("enter", "items", "clear", "leaves", "finish", "changed", "resume", "repull", "Cancel")
 _LOCALS = ("passes", "error", "cancel", "problem", "failed", "hooks")
 _TAKEN = frozenset(
     {*HELPERS, *keyword.kwlist, "BaseException", "passes", "error", "cancel", "problem", "failed", "hooks"}
@@ -110,24 +110,49 @@ class _Writer:
     def run(self) -> list[str]:
         """All passes of one run."""
         frame = self.plan.run
-        yielded = [f"{self.loop}.count += 1", f"yield {self.loop}.{self.plan.produces}"]
-        go_on = ["yield from repull", "return"] if self.pulled else ["return resume"]
-        resumed = [f"if changed({self.loop}):", f"    {go_on[0]}({self.loop}, passes)", *indented(go_on[1:])]
-        asked = [f"if {self.loop}._pending:", *indented(resumed)]  # by before_run or items()
-        passes = "once" if not self.plan.own_items and self.plan.times in (None, 1) else "items"
         body = [
-            "if passes is None:",
-            *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = {passes}({self.loop})"]),
-            *(indented(asked) if frame.before or self.plan.own_items else []),
-            f"for {self.loop}.index, {self.loop}.count, {self.loop}.item in passes:",
-            *indented(self.one_pass()),
-            *indented(yielded if self.pulled else []),
-            *indented([f"if {self.loop}._pending:", *indented(resumed), "    break"]),
+            *(self.only_pass() if self.is_single() else self.passes()),
             f"{self.loop}.count = {self.loop}._first + {self.loop}.index + 1",
             *self.steps(frame.on),
             *self.steps(frame.after),
         ]
         return self.level(("run",), body, frame)
+
+    def is_single(self) -> bool:
+        """Whether a run is one pass for its parent, as those of loops are that serve each pass of another."""
+        plan = self.plan
+        return plan.parent is not None and plan.makes_one_pass and not plan.run.before and not self.pulled
+
+    def only_pass(self) -> list[str]:
+        """The pass of a run of one, which begins at once: nothing comes before it, and nothing decides about it."""
+        return [
+            "if passes is None:",
+            f"    if {self.loop}._marked:",
+            f"        clear({self.loop})",
+            f"    {self.loop}.phase, {self.loop}._first = {self.loop}.parent.phase, {self.loop}.count",
+            f"    {self.loop}.index = {self.loop}.item = 0",
+            *indented(self.one_pass()),
+            f"    if {self.loop}._pending:",
+            f"        if changed({self.loop}):",
+            f"            return resume({self.loop}, ())",
+        ]
+
+    def passes(self) -> list[str]:
+        """Pass after pass, from the first of a run, or from where code that was left behind has come to."""
+        frame = self.plan.run
+        yielded = [f"{self.loop}.count += 1", f"yield {self.loop}.{self.plan.produces}"]
+        go_on = ["yield from repull", "return"] if self.pulled else ["return resume"]
+        resumed = [f"if changed({self.loop}):", f"    {go_on[0]}({self.loop}, passes)", *indented(go_on[1:])]
+        asked = [f"if {self.loop}._pending:", *indented(resumed)]  # by before_run or items()
+        return [
+            "if passes is None:",
+            *indented([f"enter({self.loop})", *self.steps(frame.before), f"passes = items({self.loop})"]),
+            *(indented(asked) if frame.before or self.plan.own_items else []),
+            f"for {self.loop}.index, {self.loop}.count, {self.loop}.item in passes:",
+            *indented(self.one_pass()),
+            *indented(yielded if self.pulled else []),
+            *indented([f"if {self.loop}._pending:", *indented(resumed), "    break"]),
+        ]
 
     def one_pass(self) -> list[str]:
         """One pass: its phases, within the hooks on `pass`."""

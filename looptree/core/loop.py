@@ -70,6 +70,7 @@ class _LoopFields(Node):
         "_go",
         "_handed_on",
         "_leaving",
+        "_marked",
         "_may_recover",
         "_only",
         "_pending",
@@ -110,6 +111,7 @@ class _LoopFields(Node):
     _running: bool
     _first: int  # the count with which this run began
     _pending: bool  # something was asked of the loop, to be seen to at the end of the pass
+    _marked: bool  # since the last run began, something happened that the next one has to forget
     _stopped: tuple[str, str] | None  # who called stop(), and why
     _ended: tuple[str, str, str] | None  # how the run ended, by whom, why; None: it ran all items
     _failure: BaseException | None  # the first error, while it leaves this loop's levels
@@ -159,6 +161,7 @@ class Loop(_LoopFields):
         loop.persist_cbs = False
         loop._binding = loop._stopped = loop._ended = loop._failure = loop._raised = loop._run_times = loop._only = None
         loop._running = loop._pending = loop._may_recover = loop._recovering = loop._resuming = loop._handed_on = False
+        loop._marked = False
         loop._first = 0
         loop._unbind()
         return loop
@@ -405,7 +408,7 @@ class Loop(_LoopFields):
         label = by if by is not None else caller()
         for loop in self._loops():
             loop._stopped = label, reason
-            loop._pending = True
+            loop._pending = loop._marked = True
 
     def recover(self) -> None:
         """In a `failed_` hook: let the failure end here, and the loop take its next item.
@@ -424,6 +427,12 @@ class Loop(_LoopFields):
         """The most passes of this run or, between runs, of the next; None where `items()` alone decides."""
         times = self._run_times if self._run_times is not None else self.times
         return 1 if times is None and not self._own_items else times
+
+    @property
+    def bound_times(self) -> int | float | None:
+        """The `times` that the code is written for: an inner loop that is run by itself gets new code for as many
+        passes as it is to make then."""
+        return self.times if self.parent is None or self._run_times is None else self._run_times
 
     @property
     def ended(self) -> str:
@@ -575,7 +584,7 @@ class Loop(_LoopFields):
     def _shape(self) -> tuple[object, ...]:
         """What a plan was made from: when it is another, the plan is old."""
         return tuple(
-            (id(loop), type(loop), loop.name, loop.phases, loop.call_on, loop.times, *map(id, loop.cbs))
+            (id(loop), type(loop), loop.name, loop.phases, loop.call_on, loop.bound_times, *map(id, loop.cbs))
             for loop in self._loops()
         )
 
@@ -590,7 +599,7 @@ class Loop(_LoopFields):
         """Something was changed: every loop of the tree goes on in new code, those that run at their next pass."""
         for loop in self.root._loops():
             loop._unbind()
-            loop._pending = True
+            loop._pending = loop._marked = True
 
     def _loops(self) -> Iterator[Loop]:
         """This loop and all below; a loop in two places once."""

@@ -130,6 +130,11 @@ class LoopPlan:
     inner_loops: tuple[LoopPlan, ...]
     target: Any = field(compare=False, repr=False)
 
+    @property
+    def makes_one_pass(self) -> bool:
+        """Whether a run is one pass, whatever happens."""
+        return not self.own_items and self.times in (None, 1)
+
     def walk(self) -> Iterator[LoopPlan]:
         """This loop's plan and those of all loops below, outer ones first."""
         pending = [self]

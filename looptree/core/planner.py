@@ -44,7 +44,7 @@ class Planner:
             path=path,
             label=site.cls,
             source=class_place(type(loop)),
-            times=loop.times,
+            times=loop.bound_times,
             own_items=loop._own_items,
             remarks=tuple(loop.remarks()),
             produces=loop.produces,

@@ -1,8 +1,9 @@
 """What the generated code calls: where runs begin, and what happens when a level is left by an exception.
 
-The generated code is plain `for` and `try`. It calls these helpers where a run begins (`enter`, `items` or `once`), in
-the `except` and `finally` of a level (`leaves`, `finish`), and at the end of a pass when something was asked of the
-loop (`changed`, then `resume`). None of them is on the path of a pass in which nothing happens.
+The generated code is plain `for` and `try`. It calls these helpers where a run begins (`enter` and `items`, or `clear`
+where it is one pass), in the `except` and `finally` of a level (`leaves`, `finish`), and at the end of a pass when
+something was asked of the loop (`changed`, then `resume`). None of them is on the path of a pass in which nothing
+happens.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ Handed = Finalizer | Literal[False]  # False stands for one that is filtered out
 
 def enter(loop: Any) -> None:
     """A run of the loop begins."""
+    if loop._marked:
+        clear(loop)
     above = loop.parent
     loop.phase = above.phase if above is not None else None
     loop.index = -1
-    loop.error = loop._failure = loop._raised = loop._stopped = loop._ended = None
-    loop._pending = loop._recovering = loop._handed_on = False
     loop._first = loop.count
+
+
+def clear(loop: Any) -> None:
+    """Forget what happened in the last run, or was asked of the loop since, and left its mark."""
+    loop.error = loop._failure = loop._raised = loop._stopped = loop._ended = None
+    loop._pending = loop._recovering = loop._handed_on = loop._marked = False
 
 
 def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
@@ -45,18 +52,12 @@ def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
     return zip(itertools.count(), itertools.count(loop.count), found)
 
 
-def once(loop: Any) -> Iterator[tuple[int, int, Any]]:
-    """The same for a loop that makes one pass of its own accord, as those do that serve each pass of another."""
-    if loop._run_times is None and loop._stopped is None:
-        return iter(((0, loop.count, 0),))
-    return items(loop)
-
-
 def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Handed] = ()) -> bool:
     """Whether an exception that leaves a level (named by its events) ends there: a Cancel of it, or a recovery.
 
     A failure runs the level's `failed_` hooks first; second errors become notes of the first.
     """
+    loop._marked = True
     if (loop._handed_on and "run" in events) or broke_off(error):
         return False  # newer code has seen to the end of this run, or a consumer wants no more: no failure
     _out_of_phases(loop, events)
@@ -86,10 +87,18 @@ def finish(loop: Any, *events: str, hooks: Sequence[Handed]) -> BaseException | 
     if loop._handed_on and "run" in events:
         return None
     _out_of_phases(loop, events)
+    raised = call_all(loop, hooks)
+    return _left_over(loop, events, raised) if raised else None
+
+
+def _left_over(
+    loop: Any, events: tuple[str, ...], raised: list[tuple[Finalizer, BaseException]]
+) -> BaseException | None:
+    """Of what `finally_` hooks raised, what is to be raised after them."""
     errors: list[BaseException] = []
     cancels: list[BaseException] = []
-    for hook, raised in call_all(loop, hooks):
-        error = (_unknown_event(raised) or raised) if isinstance(raised, Cancel) else raised
+    for hook, second in raised:
+        error = (_unknown_event(second) or second) if isinstance(second, Cancel) else second
         if loop._failure is not None:
             _note(loop._failure, hook, error)
         elif not isinstance(error, Cancel):
@@ -97,6 +106,7 @@ def finish(loop: Any, *events: str, hooks: Sequence[Handed]) -> BaseException | 
             loop._raised = error, hook_label(hook)
         elif error.event is not None and error.event not in events:
             cancels.append(error)
+    loop._marked = True
     if len(errors) > 1:
         group = BaseExceptionGroup(f"several finally_{events[0]} hooks of {loop.path} failed", errors)
         loop._raised = group, f"finally_{events[0]} hooks of {loop.path}"
@@ -189,7 +199,9 @@ def call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseEx
     for hook in hooks:
         if hook is False:
             continue
-        owner = getattr(getattr(hook, "__wrapped__", hook), "__self__", None)
+        owner = getattr(hook, "__self__", None)
+        if owner is None:  # a watcher has wrapped it, or it is an inner loop
+            owner = getattr(getattr(hook, "__wrapped__", None), "__self__", None)
         if isinstance(owner, Callback):
             owner.loop = loop
         try:

@@ -40,6 +40,21 @@ class Training(Loop):
         pass
 
 
+class Answer(Loop):
+    """An inner loop of one pass."""
+
+    call_on = "on_step"
+
+    def on_think(self):
+        pass
+
+    def on_speak(self):
+        pass
+
+    def finally_run(self):
+        pass
+
+
 class Careful(Loop):
     """Every level has hooks for how it is left, and its phases are opened by hand."""
 
@@ -126,4 +141,9 @@ def replaced():
     return Counting(times=9, cbs=Other)
 
 
-TREES = {"counting": counting, "training": training, "careful": careful, "replaced": replaced}
+def asking():
+    """A loop that serves each pass of another."""
+    return Counting(times=3, inner_loops=Answer)
+
+
+TREES = {"counting": counting, "asking": asking, "training": training, "careful": careful, "replaced": replaced}

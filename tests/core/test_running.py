@@ -483,6 +483,32 @@ def test_an_inner_loop_can_be_run_alone():
     assert (outer.count, outer.inner.count) == (0, 1)
 
 
+def test_an_inner_loop_of_one_pass_can_be_run_alone_for_more():
+    class Outer(Loop):
+        def on_epoch(self):
+            pass
+
+    class Inner(Loop):
+        call_on = "on_epoch"
+
+        def __init__(self):
+            self.seen = []
+            super().__init__()
+
+        def on_batch(self):
+            self.seen.append((self.index, self.item, self.count))
+            if self.count == 2:
+                self.add_cb(Callback())  # the passes that are left are made in new code
+
+    outer = Outer(Inner, times=2)
+    outer.run()
+    assert outer.inner.run(3).ended == "ran all 3 items"
+    outer.run()
+    counted = [(0, 0), (0, 0), (0, 0), (1, 1), (2, 2), (0, 0), (0, 0)]
+    assert outer.inner.seen == [(*numbers, count) for count, numbers in enumerate(counted)]
+    assert (outer.count, outer.inner.count) == (4, 7)
+
+
 def test_parent_may_be_given_to_the_inner_loop_instead():
     log = []
     Outer = hooked(Loop, "Outer", ["on_epoch"], logger(log))
@@ -1006,6 +1032,41 @@ def test_ended_tells_of_the_last_run():
         loop.run()
     loop.fail = False
     assert loop.run().ended == "ran all 2 items"
+
+
+def test_each_run_of_an_inner_loop_of_one_pass_forgets_how_the_last_one_ended():
+    seen = []
+
+    class Outer(Loop):
+        def on_epoch(self):
+            pass
+
+        def failed_epoch(self):
+            self.recover()
+
+        def finally_epoch(self):
+            seen.append((self.inner.ended, self.inner.count))
+
+    class Inner(Loop):
+        call_on = "on_epoch"
+
+        def on_batch(self):
+            assert self.error is None
+            if self.count == 1:
+                self.stop("enough")
+            if self.count == 2:
+                raise Cancel("run", "no more")
+            if self.outer.index == 3:
+                raise ValueError("moody")
+
+    Outer(Inner, times=5).run()
+    assert seen == [
+        ("ran its only item", 1),
+        ("stopped by Inner.on_batch: enough", 2),
+        ("cancelled by Inner.on_batch: no more", 3),
+        ("failed in Inner.on_batch: ValueError: moody", 3),
+        ("ran its only item", 4),
+    ]
 
 
 def test_stop_finishes_the_pass_and_its_after_hooks_run():

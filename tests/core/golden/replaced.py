@@ -7,7 +7,7 @@ def counting(counting, other, passes=None):
         for counting.index, counting.count, counting.item in passes:
             try:
                 if (counting.count + 1) % 3 == 0:
-                    other.on_step()                         # tests/core/golden_trees.py:105, instead of Counting.on_step
+                    other.on_step()                         # tests/core/golden_trees.py:120, instead of Counting.on_step
                 else:
                     counting.on_step()                      # tests/core/golden_trees.py:9
             except Cancel as cancel:

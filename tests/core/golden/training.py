@@ -12,7 +12,7 @@ def training(training, batches, recorder, passes=None):
                     batches._go()                           # training.batches, below
                     if (training.count + 1) % 2 == 0:
                         recorder.loop = training
-                        recorder.after_batches()            # tests/core/golden_trees.py:89
+                        recorder.after_batches()            # tests/core/golden_trees.py:104
                 except Cancel as cancel:
                     if not leaves(training, cancel, "batches", "phase"):
                         raise
@@ -24,7 +24,7 @@ def training(training, batches, recorder, passes=None):
                             batches._go()                   # training.batches, below
                             if (training.count + 1) % 2 == 0:
                                 recorder.loop = training
-                                recorder.after_batches()    # tests/core/golden_trees.py:89
+                                recorder.after_batches()    # tests/core/golden_trees.py:104
                         except Cancel as cancel:
                             if not leaves(training, cancel, "batches"):
                                 raise
@@ -46,7 +46,7 @@ def training(training, batches, recorder, passes=None):
                 break
         training.count = training._first + training.index + 1
         recorder.loop = training
-        recorder.after_run()                                # tests/core/golden_trees.py:98
+        recorder.after_run()                                # tests/core/golden_trees.py:113
     except BaseException as error:
         if not leaves(training, error, "run"):
             raise
@@ -64,18 +64,18 @@ def batches(batches, clip, recorder, passes=None):
         for batches.index, batches.count, batches.item in passes:
             try:
                 batches.before_batch()                      # tests/core/golden_trees.py:21
-                clip.before_batch()                         # tests/core/golden_trees.py:82
+                clip.before_batch()                         # tests/core/golden_trees.py:97
                 batches.on_batch()                          # tests/core/golden_trees.py:24
                 if batches.phase == "train":
                     batches.after_batch()                   # tests/core/golden_trees.py:27
                 if batches.phase == "train" and (batches.count + 1) % 100 == 0:
                     recorder.loop = batches
-                    recorder.after_batch()                  # tests/core/golden_trees.py:92
+                    recorder.after_batch()                  # tests/core/golden_trees.py:107
             except BaseException as error:
                 if not leaves(batches, error, "batch", "pass"):
                     raise
             finally:
-                hooks = [batches.phase in ("train", "valid") and recorder.finally_batch]  # tests/core/golden_trees.py:95
+                hooks = [batches.phase in ("train", "valid") and recorder.finally_batch]  # tests/core/golden_trees.py:110
                 if problem := finish(batches, "batch", "pass", hooks=hooks):
                     raise problem                           # by recorder.finally_batch
             if batches._pending:

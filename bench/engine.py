@@ -1,25 +1,34 @@
-"""What the loops of a program take themselves: the engine, and their `items()`.
+"""What the loops of a program take themselves.
 
-A Profile has that as the own time of the loops. But its own lines stand in the loops too, and much of that time is
-theirs. So a second Profile stands within the first: what the outer one sees of a hook or a run more than the inner one
-is what the lines of the inner one take there, in the middle of the program; those of the outer one take as long.
+Two ways to see it, for neither is sure alone. `beside_plain` is what a pass takes longer than the same hooks called by
+plain code (`plain.py`), both in turns, pass by pass. `own` is what a Profile has as the own time of all loops, their
+`items()` with it. But a Profile's own lines stand in the loops too, and much of that time is theirs. So a second
+Profile stands within the first: what the outer one sees of a hook or a run more than the inner one is what the lines of
+the inner one take there, in the middle of the program; those of the outer one take as long.
 """
 
+import statistics
+import time
 from time import perf_counter
 from typing import NamedTuple
 
-from looptree import Loop, Profile
+from plain import plain_functions
+
+from looptree import Callback, Loop, Profile
 
 
 class Engine(NamedTuple):
     """Parts of a run, from 0 to 1."""
 
-    share: float  # the loops' own time
-    with_profile_share: float  # that together with the lines of one Profile
+    beside_plain: float  # that the loops take more than plain code
+    own: float  # the loops' own time
+    own_with_profile: float  # that together with the lines of one Profile
 
 
 def engine(loop: Loop, passes: int) -> Engine:
-    """Run some passes, and see what the loops take of them."""
+    """Run some passes of each kind, and see what the loops take of them."""
+    in_turns = InTurns()
+    loop.run(2 * passes, cbs=in_turns)
     with Profile(loop) as alone:
         loop.run(passes)
     with Profile(loop) as outer, Profile(loop) as inner:
@@ -30,7 +39,40 @@ def engine(loop: Loop, passes: int) -> Engine:
     # hook, and the lines around its runs of both Profiles.
     lines_s = hook_lines_s - hooks * clock_s() + 2 * run_lines_s
     plain_s = outer.total_s - 2 * (hook_lines_s + run_lines_s)
-    return Engine((own_s(outer) - lines_s) / plain_s, own_s(alone) / alone.total_s)
+    return Engine(in_turns.share(), (own_s(outer) - lines_s) / plain_s, own_s(alone) / alone.total_s)
+
+
+class InTurns(Callback):
+    """Has the inner loops of one pass run as they are, and those of the next in plain code."""
+
+    def __init__(self) -> None:
+        self.passes_s: tuple[list[float], list[float]] = ([], [])  # as they are; in plain code
+
+    def before_run(self) -> None:
+        """Write the plain code."""
+        plain = plain_functions(self.loop)
+        inner = [plan.target for plan in self.loop.plan.walk() if plan.target is not self.loop]
+        self.runs = ([(loop, loop._go) for loop in inner], [(loop, plain[id(loop)]) for loop in inner])
+
+    def before_pass(self) -> None:
+        """Let the other one have its turn."""
+        for loop, function in self.runs[self.loop.index % 2]:
+            loop._go = function
+        self.began_s = time.process_time()
+
+    def after_pass(self) -> None:
+        """Note what the pass took of the processor."""
+        self.passes_s[self.loop.index % 2].append(time.process_time() - self.began_s)
+
+    def finally_run(self) -> None:
+        """Leave the loops as they were."""
+        for loop, function in self.runs[0]:
+            loop._go = function
+
+    def share(self) -> float:
+        """How much longer a pass takes than in plain code."""
+        as_they_are_s, plain_s = map(statistics.median, self.passes_s)
+        return as_they_are_s / plain_s - 1
 
 
 def own_s(profile: Profile) -> float:

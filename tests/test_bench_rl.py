@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from looptree.rl.algorithms.ppo import PPO, PPOSettings
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
@@ -22,11 +25,22 @@ def test_throughput_prints_a_speed_and_what_the_loops_take() -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     for title in ("PPO on CartPole-v1", "DQN on CartPole-v1"):
-        speed, engine, profiled = [row for row in rows if row["section"].startswith(title)]
+        speed, beside_plain, own, with_profile = [row for row in rows if row["section"].startswith(title)]
         assert speed["name"] == "looptree"
         assert speed["figures"]["steps_s"] > 0
-        assert isinstance(engine["figures"]["share"], float) and isinstance(profiled["figures"]["share"], float)
-        assert engine["at_most"] == 1.0
+        assert all(isinstance(row["figures"]["share"], float) for row in (beside_plain, own, with_profile))
+        assert beside_plain["at_most"] == own["at_most"] == 1.0
+
+
+def test_plain_code_does_what_the_loops_do(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    from plain import plain_functions  # noqa: PLC0415
+
+    as_it_is, in_plain_code = (PPO("CartPole-v1", PPOSettings(total_env_steps=1_024), seed=3) for _ in range(2))
+    as_it_is.run()
+    plain_functions(in_plain_code)[id(in_plain_code)]()
+    for name, values in as_it_is.network.state_dict().items():
+        assert torch.equal(values, in_plain_code.network.state_dict()[name])
 
 
 def test_throughput_refuses_a_task_that_there_is_none_of() -> None:

@@ -60,7 +60,7 @@ class Function:
 def write(plan: LoopPlan, names: dict[int, str], watchers: Sequence[Watcher], pulled: bool = False) -> Function:
     """The function of one loop. `names` has a name for each loop's function by the id of the loop, `watchers` those
     that watch this loop, the outermost first; `pulled` writes the generator that `for x in loop` goes over."""
-    return _Writer(plan, names, watchers, pulled).function()
+    return Writer(plan, names, watchers, pulled).function()
 
 
 def function_names(plan: LoopPlan) -> dict[int, str]:
@@ -75,7 +75,7 @@ def function_names(plan: LoopPlan) -> dict[int, str]:
     return names
 
 
-class _Writer:
+class Writer:
     """Writes one function."""
 
     def __init__(self, plan: LoopPlan, names: dict[int, str], watchers: Sequence[Watcher], pulled: bool) -> None:

@@ -202,16 +202,19 @@ class ReplayBuffer:
         self._latest_rows[:] = -1
 
     def state_dict(self) -> dict[str, Any]:
-        """The stored rows, where the next one goes, and the state of the random generator."""
+        """The stored rows, where the next one goes, and the state of the random generator.
+
+        Of a buffer of gigabytes nobody wants a second one: its arrays are views, which change as transitions are added.
+        Whoever keeps the state for longer copies it.
+        """
         size = len(self)
         return {
             "capacity": self.capacity,
             "added": self.added,
-            "columns": {name: array[:size].copy() for name, array in self._arrays.items()},
-            "next_slots": self._next_slots[:size].copy(),
+            "columns": {name: array[:size] for name, array in self._arrays.items()},
+            "next_slots": self._next_slots[:size],
             "observation_shape": self.observations.shape,
-            "observations": self.observations.state_dict(self._used_slots()),
-            "slots": len(self.observations),
+            "observations": self.observations.state_dict(self._parts(len(self.observations))),
             "free": np.array(self._free, np.int64),
             "latest_rows": self._latest_rows.copy(),
             "latest_slots": self._latest_slots.copy(),
@@ -219,7 +222,7 @@ class ReplayBuffer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave.
+        """Take over what `state_dict` gave, by copying it into the buffer's own arrays.
 
         Raises `StateMismatch` where the state is of a buffer of another capacity or for other spaces.
         """
@@ -238,18 +241,18 @@ class ReplayBuffer:
             array[:size] = state["columns"][name]
         self._next_slots[:size] = state["next_slots"]
         self._next_slots[size:] = 0
-        if state["slots"] > len(self.observations):
-            self.observations.grow(state["slots"])
-        self._free = [*range(len(self.observations) - 1, state["slots"] - 1, -1), *state["free"].tolist()]
-        self.observations.load_state_dict(state["observations"], self._used_slots())
+        slots = self.capacity + len(state["observations"]["slots"][1])
+        if slots > len(self.observations):
+            self.observations.grow(slots)
+        self._free = [*range(len(self.observations) - 1, slots - 1, -1), *state["free"].tolist()]
+        self.observations.load_state_dict(state["observations"], self._parts(slots))
         self._latest_rows = state["latest_rows"].copy()
         self._latest_slots = state["latest_slots"].copy()
         self.generator = generator_from(state["generator"])
 
-    def _used_slots(self) -> NDArray[np.int64]:
-        """The slots that hold something."""
-        ends = np.setdiff1d(np.arange(self.capacity, len(self.observations)), self._free)
-        return np.concatenate([np.arange(len(self)), ends])
+    def _parts(self, slots: int) -> tuple[slice, slice]:
+        """Of that many slots, those that may hold something: those of the stored rows, and those past all rows."""
+        return slice(len(self)), slice(self.capacity, slots)
 
     def _check_shape(self, name: str, given: tuple[int, ...], fits: tuple[int, ...]) -> None:
         if given != fits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,12 +55,13 @@ class Observations(Protocol):
         """What these slots hold is not needed any more."""
         ...
 
-    def state_dict(self, used: Slots) -> dict[str, Any]:
-        """The contents of the slots that are in use."""
+    def state_dict(self, parts: Sequence[slice]) -> dict[str, Any]:
+        """The contents of the slots in these parts, under "slots" an array for each; arrays are views of what is kept
+        here."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any], used: Slots) -> None:
-        """Take over what `state_dict` gave for the same slots; there are as many slots as there were then."""
+    def load_state_dict(self, state: dict[str, Any], parts: Sequence[slice]) -> None:
+        """Take over what `state_dict` gave for the same parts."""
         ...
 
 
@@ -112,13 +114,14 @@ class WholeObservations:
     def release(self, slots: Slots) -> None:
         """What these slots hold is not needed any more."""
 
-    def state_dict(self, used: Slots) -> dict[str, Any]:
-        """The contents of the slots that are in use."""
-        return {"rows": self._array[used]}
+    def state_dict(self, parts: Sequence[slice]) -> dict[str, Any]:
+        """The contents of the slots in these parts, as views."""
+        return {"slots": [self._array[part] for part in parts]}
 
-    def load_state_dict(self, state: dict[str, Any], used: Slots) -> None:
-        """Take over what `state_dict` gave for the same slots; there are as many slots as there were then."""
-        self._array[used] = state["rows"]
+    def load_state_dict(self, state: dict[str, Any], parts: Sequence[slice]) -> None:
+        """Take over what `state_dict` gave for the same parts."""
+        for part, rows in zip(parts, state["slots"], strict=True):
+            self._array[part] = rows
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy of both would be two memories, of which one is written and the other read.
@@ -236,24 +239,30 @@ class StackedObservations:
         self._free[: frames - held] = np.arange(frames - 1, held - 1, -1)
         self._num_free = frames - held
 
-    def state_dict(self, used: Slots) -> dict[str, Any]:
-        """The contents of the slots that are in use: each frame once, and which ones make up each slot."""
-        index = self._index[used]
-        frames = np.unique(np.append(index, 0))
-        return {"frames": self._frames[frames], "index": np.searchsorted(frames, index).astype(np.int32)}
+    def state_dict(self, parts: Sequence[slice]) -> dict[str, Any]:
+        """Which frames make up the slots in these parts, all frames up to the last one that is in use, and the numbers
+        of those that hold nothing, as views."""
+        last = int(self._uses.nonzero()[0].max(initial=0))
+        return {
+            "slots": [self._index[part] for part in parts],
+            "frames": self._frames[: last + 1],
+            "free": self._free[: self._num_free],
+        }
 
-    def load_state_dict(self, state: dict[str, Any], used: Slots) -> None:
-        """Take over what `state_dict` gave for the same slots; there are as many slots as there were then."""
-        held = len(state["frames"])
+    def load_state_dict(self, state: dict[str, Any], parts: Sequence[slice]) -> None:
+        """Take over what `state_dict` gave for the same parts."""
+        frames, free = state["frames"], state["free"]
+        held = len(frames) + int(np.count_nonzero(free >= len(frames)))
         while len(self._frames) < held:
             self._add_frames()
         total = len(self._frames)
-        self._frames[:held] = state["frames"]
+        self._frames[: len(frames)] = frames
         self._index[:] = 0
-        self._index[used] = state["index"]
-        self._uses = np.bincount(state["index"].ravel(), minlength=total).astype(np.int32)
-        self._num_free = total - held
-        self._free[: self._num_free] = np.arange(total - 1, held - 1, -1)
+        for part, index in zip(parts, state["slots"], strict=True):
+            self._index[part] = index
+        self._uses = np.bincount(self._index.ravel(), minlength=total).astype(np.int32)
+        self._num_free = total - held + len(free)
+        self._free[: self._num_free] = np.concatenate([np.arange(total - 1, held - 1, -1), free])
 
 
 def _numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import tracemalloc
 
 import gymnasium
 import numpy as np
@@ -123,13 +124,27 @@ def test_a_loaded_buffer_goes_on_as_the_saved_one():
         assert torch.equal(mine, others)
 
 
-def test_a_saved_state_does_not_change_any_more():
-    memory = buffer(2)
-    memory.add(step(1))
-    state = memory.state_dict()
-    memory.add(step(2))
-    memory.add(step(3))
-    assert state["columns"]["reward"].tolist() == [10]
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_state_is_not_a_second_buffer(stacked):
+    space = gymnasium.spaces.Box(0, 255, (4, 20, 20), np.uint8) if stacked else TWO_NUMBERS
+    memory, other = (ReplayBuffer(20_000, space, BUTTONS, stream(0), stacked_frames=stacked) for _ in range(2))
+    rows = 500
+    observation = np.zeros((rows, *space.shape), space.dtype)
+    no = np.zeros(rows, np.bool_)
+    for _ in range(50):
+        memory.add(Transition(observation, no * 1, no * 1.0, no, no, observation, ~no))
+    other.load_state_dict(memory.state_dict())
+    tracemalloc.start()
+    try:
+        state = memory.state_dict()
+        other.load_state_dict(state)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 0.3 * memory.nbytes
+    memory.add(Transition(observation, no * 1, no + 7.0, no, no, observation, ~no))
+    assert 7.0 in state["columns"]["reward"]  # what is kept for longer is to be copied
+    assert 7.0 not in other.state_dict()["columns"]["reward"]
 
 
 # --- every observation once ---------------------------------------------------------------------------------
@@ -167,8 +182,9 @@ def test_rows_are_those_of_a_plain_list(script, spare):
 def test_stacks_of_frames_are_those_of_a_plain_list(script, spare):
     memory = ReplayBuffer(script.num_envs + spare, STACKS, BUTTONS, stream(0), stacked_frames=True)
     check(memory, script)
-    kept = memory.observations.state_dict(memory._used_slots())["frames"]
-    assert len(kept) <= 1 + len(memory) + 4 * script.num_envs + 4 * script.cuts  # of 4 in each of twice as many slots
+    state = memory.state_dict()["observations"]
+    kept = len(state["frames"]) - np.count_nonzero(state["free"] < len(state["frames"]))
+    assert kept <= 1 + len(memory) + 4 * script.num_envs + 4 * script.cuts  # of 4 in each of twice as many slots
 
 
 @settings(max_examples=20, deadline=None)

@@ -99,7 +99,7 @@ class Prioritized(Callback):
         return tree
 
     def state_dict(self) -> dict[str, Any]:
-        """The priorities."""
+        """The priorities, as a view: they change with every batch."""
         return {"tree": self.tree.state_dict(), "added": self.added, "highest": self.highest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -66,8 +66,8 @@ class SumTree:
         return nodes
 
     def state_dict(self) -> dict[str, Any]:
-        """The numbers of all leaves."""
-        return {"leaves": self._levels[0][: self._size].copy()}
+        """The numbers of all leaves, as a view: it changes with them."""
+        return {"leaves": self._levels[0][: self._size]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave, and its number of leaves."""

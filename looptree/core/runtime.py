@@ -183,14 +183,14 @@ def _recovered(loop: Any, error: BaseException, events: tuple[str, ...], seconds
     loop._failure = None
     for level in ancestry(loop):
         level.error = None
+    if "run" in events:
+        loop.count = loop._first + loop.index + 1
+        loop._ended = "recovered", blame(error), in_words(error)
     interrupts = [second for second in _noted(error) if not isinstance(second, Exception | Cancel)]
     lost = list(dict.fromkeys([*interrupts, *(second for second in seconds if not isinstance(second, Cancel))]))
     if lost:
         loop._failure = lost[0] if len(lost) == 1 else BaseExceptionGroup("several failed_ hooks failed", lost)
         raise loop._failure
-    if "run" in events:
-        loop.count = loop._first + loop.index + 1
-        loop._ended = "recovered", blame(error), in_words(error)
 
 
 def call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseException]]:

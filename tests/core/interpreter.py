@@ -39,6 +39,7 @@ class Interpreter:
     events: list[str] = field(default_factory=list)
     hooks: list[HookPlan] = field(default_factory=list)
     raised_by: list[tuple[BaseException, str]] = field(default_factory=list)
+    noted: list[tuple[BaseException, BaseException]] = field(default_factory=list)  # first errors with second ones
     strayed: bool = False  # a Cancel came out of a failed_ or finally_ hook, of which the contract says nothing
 
     # what the hooks ask for while they run
@@ -157,24 +158,29 @@ class Interpreter:
         frame = self.frame
         frame.error, frame.recovered = error, False
         seconds = self.all_of(plan.failed)
+        self.note(error, seconds)
         if not frame.recovered:
-            for second in seconds:
-                error.add_note(str(second))
             return error
         frame.error = None
         if name == "run":
             self.counts[frame.plan.path] += frame.in_pass
             self.ended[frame.plan.path] = ("recovered", self.label(error))
-        return one_of(seconds) or NextItem()
+        interrupts = [second for first, second in self.noted if first is error and not isinstance(second, Exception)]
+        return one_of(list(dict.fromkeys([*interrupts, *seconds]))) or NextItem()
 
     def finally_(self, plan, left):
         """The `finally_` hooks of a level; what leaves the level in the end."""
         errors = self.all_of(plan.finally_)
         if isinstance(left, BaseException) and not isinstance(left, Cancel):
-            for second in errors:
-                left.add_note(str(second))
+            self.note(left, errors)
             return left
         return one_of(errors) or left
+
+    def note(self, first, seconds):
+        """Second errors become notes of the first."""
+        for second in seconds:
+            first.add_note(str(second))
+            self.noted.append((first, second))
 
     # steps
 

@@ -12,6 +12,7 @@ UNITS = {
     "seconds": "{:.2f} s",
     "percent": "{:+.1f} %",
     "modules": "{:.0f}",
+    "handles": "{:+.0f}",
     "steps_s": "{:,.0f} /s",
     "median_steps_s": "{:,.0f} /s",
     "ratio": "{:.2f} x",

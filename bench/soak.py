@@ -64,12 +64,12 @@ def soak(algorithm: str, env_id: str, minutes: float, looks: int) -> list[Look]:
         command = [sys.executable, "-m", "looptree.cli", "train", algorithm, env_id, *options]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         seen = []
-        began_s = time.monotonic()
         try:
+            wait_for(folder, process)
+            began_s = time.monotonic()
             for number in range(1, looks + 1):
                 time.sleep(max(0.0, began_s + number * 60 * minutes / looks - time.monotonic()))
-                if process.poll() is not None:
-                    raise RuntimeError(f"training ended with {process.returncode}: {process.stderr.read()}")
+                check_going_on(process)
                 seen.append(look(process.pid, folder, time.monotonic() - began_s))
                 print_look(seen[-1])
         finally:
@@ -78,6 +78,19 @@ def soak(algorithm: str, env_id: str, minutes: float, looks: int) -> list[Look]:
         if process.returncode != TERMINATED:
             raise RuntimeError(f"training ended with {process.returncode} where SIGTERM was to end it.")
         return seen
+
+
+def wait_for(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until the run has begun."""
+    while not (folder / "run.db").exists():
+        check_going_on(process)
+        time.sleep(0.1)
+
+
+def check_going_on(process: subprocess.Popen[str]) -> None:
+    """Raises `RuntimeError` where the process has ended."""
+    if process.poll() is not None:
+        raise RuntimeError(f"training ended with {process.returncode}: {process.stderr.read()}")
 
 
 def print_look(seen: Look) -> None:

@@ -121,3 +121,13 @@ def test_halfcheetah_is_trained_without_the_warning_that_mujoco_has_for_it(tmp_p
     assert done.returncode == 0, done.stderr
     assert "settotalmass" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it looks at processes by /proc")
+def test_soak_looks_at_training_and_ends_it() -> None:
+    done = run("soak.py", "--minutes", "0.15", "--looks", "6", "ppo", "CartPole-v1")
+    assert done.returncode == 0, done.stderr
+    title, *looks, memory, handles, speed = done.stdout.splitlines()
+    assert title == "ppo CartPole-v1, 0.15 minutes"
+    assert len(looks) == 6
+    assert all(row.endswith(("ok", "MISS")) for row in (memory, handles, speed))

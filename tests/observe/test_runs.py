@@ -19,40 +19,10 @@ from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.recorder import RunExists
 from looptree.observe.runs.run import NoSuchStep
 from looptree.observe.save import CannotSave
+from tests.observe.recorded import Half, Training
 from tests.parsed_html import Parsed, shown_html
 
 KILLS = int(os.environ.get("LOOPTREE_KILLS", "5"))
-
-
-class Half(Callback):
-    def after_step(self, _every: int = 3) -> None:
-        self.loop.rate /= 2
-
-
-class Inner(Loop):
-    call_on = "on_step"
-    times = 2
-    inside: int
-
-    def on_work(self) -> None:
-        self.inside = self.index + 10 * self.parent.count
-
-
-class Training(Loop):
-    loss: float
-    rate: float
-
-    def __init__(self, times: int = 12) -> None:
-        self.rate = 1.0
-        self.loss = math.nan
-        super().__init__(Inner(), Half(), times=times)
-
-    def before_pass(self) -> None:
-        self.samples = 4 * (self.count + 1)
-
-    def on_step(self) -> None:
-        if self.count >= 2:
-            self.loss = 1 / (self.count // 2)
 
 
 class Log(Callback):
@@ -95,7 +65,7 @@ def test_a_run_says_how_far_it_came(folder: Path) -> None:
     assert (run.passes, run.steps, run.over, run.loop) == (12, 48, "samples", "training")
     assert run.ended == "ran all 12 items"
     assert run.metric("loss").at_s == sorted(run.metric("loss").at_s)
-    assert str(run) == f"{folder}: training ran all 12 items\n12 passes, samples 48\nloss 0.2\ntraining.rate 0.0625"
+    assert str(run) == f"{folder}: training ran all 12 items\n12 passes, samples 48\nloss 12\ntraining.rate 0.0625"
 
 
 def test_a_notebook_shows_how_a_run_went_with_a_link_to_its_folder(tmp_path: Path, monkeypatch) -> None:
@@ -106,7 +76,7 @@ def test_a_notebook_shows_how_a_run_went_with_a_link_to_its_folder(tmp_path: Pat
     page = Parsed(shown_html(Run("runs/<first> & 2nd")))
     link, *words = page.text
     assert link == "runs/<first> & 2nd"
-    assert words == [": training ran all 12 items", "12 passes, count 12", "metric", "latest", "loss", "0.2"]
+    assert words == [": training ran all 12 items", "12 passes, count 12", "metric", "latest", "loss", "12"]
     addresses = [attributes["href"] for tag, attributes in page.seen if tag == "a"]
     assert addresses == ["./runs/%3Cfirst%3E%20%26%202nd"]
     absolute = Parsed(shown_html(Run(tmp_path / "runs" / "<first> & 2nd")))
@@ -154,7 +124,7 @@ def test_times_are_those_of_the_profile(folder: Path) -> None:
     timings = Run(folder).timings
     tree = [(timing.path, timing.name, timing.note, timing.depth) for timing in timings]
     assert tree == [(timing.path, timing.name, timing.note, timing.depth) for timing in recorder.profile]
-    assert {timing.path: timing.calls for timing in timings}["training.on_step"] == 12
+    assert {timing.path: timing.calls for timing in timings}["training.train.on_step"] == 12
     assert sum(timing.own_s for timing in timings) == pytest.approx(timings[0].all_s, rel=0.01)
 
 
@@ -168,7 +138,7 @@ def test_the_tree_the_code_and_the_settings_are_there(folder: Path) -> None:
     assert run.versions["python"] == ".".join(map(str, sys.version_info[:3]))
     paths = {timing.key: timing.path for timing in run.timings}
     on_lines = {paths[key] for _, key in run.code if key is not None}
-    assert on_lines >= {"training.before_pass", "training.half.after_step", "training.inner"}
+    assert on_lines >= {"training.before_pass", "training.train.half.after_step", "training.inner"}
     assert not any("clock" in text for text, _ in run.code)  # the code as it is when nobody looks
     assert "training.recorder.after_pass" in on_lines
     assert [callback.name for callback in loop.cbs] == ["half"]
@@ -398,7 +368,7 @@ def test_why_a_field_was_what_it_was(folder: Path) -> None:
         "0.25",
     )
     assert "training.rate" in cause.reads
-    assert cause.source.endswith(f"test_runs.py:{Half.after_step.__code__.co_firstlineno}")
+    assert cause.source.endswith(f"recorded.py:{Half.after_step.__code__.co_firstlineno}")
     assert run.why("training.rate").change.new == "0.0625"
     with pytest.raises(NoSuchStep, match=r"came to samples 48, not to 49"):
         run.why("rate", 49)

@@ -7,8 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 
 from looptree.observe.report import report
 from looptree.observe.runs import Run
+from tests.observe.recorded import Training, interrupted, recorded
 from tests.observe.report.browsing import Opened
-from tests.observe.report.recorded import Training, interrupted, recorded
 
 
 @pytest.fixture(scope="module")

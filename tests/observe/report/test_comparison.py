@@ -5,7 +5,7 @@ from pathlib import Path
 from looptree.observe.report import report
 from looptree.observe.report.groups import differences, flat, grouped
 from looptree.observe.report.side_by_side import side_by_side
-from tests.observe.report.recorded import Training, recorded
+from tests.observe.recorded import Training, recorded
 from tests.observe.report.test_page import Read
 
 

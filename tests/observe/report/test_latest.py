@@ -6,7 +6,7 @@ import pytest
 
 from looptree.observe.report.latest import Latest
 from looptree.observe.runs import NotARun
-from tests.observe.report.recorded import recorded
+from tests.observe.recorded import recorded
 
 
 def test_all_who_ask_get_the_same_drawing(tmp_path: Path) -> None:

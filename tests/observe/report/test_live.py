@@ -18,8 +18,8 @@ from playwright.sync_api import Page
 
 from looptree.observe.report.live import CannotListen, LiveReport
 from looptree.observe.runs import Run
+from tests.observe.recorded import Training, recorded
 from tests.observe.report.browsing import Opened
-from tests.observe.report.recorded import Training, recorded
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LONGEST_S = 60

@@ -17,7 +17,7 @@ from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.database import creating
 from looptree.observe.save import CannotSave
 from looptree.observe.timing_formats import duration
-from tests.observe.report.recorded import Training, interrupted, recorded
+from tests.observe.recorded import Training, interrupted, recorded
 
 
 class Read(HTMLParser):

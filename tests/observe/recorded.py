@@ -1,4 +1,4 @@
-"""Small runs to report on."""
+"""A small loop, and runs of it to read and to report on."""
 
 from pathlib import Path
 from typing import Any

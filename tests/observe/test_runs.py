@@ -161,6 +161,29 @@ def test_a_run_is_read_while_it_goes_on(folder: Path) -> None:
     assert ended is None
 
 
+def test_a_pass_is_there_with_all_its_metrics_or_not_at_all(folder: Path) -> None:
+    """A metric that takes so long to read that all that has come in by then is written meanwhile."""
+    seen = []
+
+    class Slow:
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def __float__(self) -> float:
+            time.sleep(0.6)
+            seen.append(Run(folder).passes)
+            return float(self.value)
+
+    class Slowly(Loop):
+        def on_step(self) -> None:
+            self.value = Slow(self.count)
+
+    with Recorder(loop := Slowly(times=2), folder, metrics=["value"]):
+        loop.run()
+    assert seen == [0, 1]
+    assert Run(folder).metric("value").values == [0.0, 1.0]
+
+
 def test_a_run_that_goes_on_stands_still_for_as_long_as_it_is_read(folder: Path) -> None:
     with Recorder(Training(), folder, metrics=["rate"]) as recorder:
         recorder.loop.run()

@@ -189,7 +189,7 @@ class Recorder:
     ) -> None:
         try:
             self._now_and_then()
-            self._writer.add(ENDS, (self.loop.ended, now(), self._before.session))
+            self._writer.add((ENDS, (self.loop.ended, now(), self._before.session)))
         finally:
             self._watching.close()
         self._warn()
@@ -260,16 +260,17 @@ class Recorder:
     def _now_and_then(self) -> None:
         """Hand over what is not written pass by pass: the times so far, and the changes of fields since."""
         timings = [self._before.and_since(timing) for timing in self.profile]
-        self._writer.add(_TIMING, *((number, *_values_of(timing)) for number, timing in enumerate(timings)))
-        self._writer.add(_NO_MORE_TIMINGS, (len(timings),))
+        lines = [(_TIMING, (number, *_values_of(timing))) for number, timing in enumerate(timings)]
+        self._writer.add(*lines, (_NO_MORE_TIMINGS, (len(timings),)))
         if self._trace is not None:
             for change in self._trace.take():
                 self._changes += 1
-                self._writer.add(_NAME, (change.field,), (change.hook,))
+                names = [(_NAME, (change.field,)), (_NAME, (change.hook,))]
                 number = dict(change.at).get(self.loop.name)
                 value = float(change.new) if type(change.new) in NUMBERS else None
                 shown = (show(change.old), show(change.new), value)
-                self._writer.add(_CHANGE, (self._changes, number, str(change.at), change.field, change.hook, *shown))
+                row = (self._changes, number, str(change.at), change.field, change.hook, *shown)
+                self._writer.add(*names, (_CHANGE, row))
         self._warn()
 
     def _warn(self) -> None:

@@ -56,9 +56,8 @@ class Sampler(Callback):
         """Put down what is new."""
         assert self._metrics is not None
         number, now_s = self.loop.count, time.perf_counter()
-        self._writer.add(_PASS, (number, self._metrics.step(), now_s - self._began_s))
-        for name, value in self._metrics.changed():
-            self._writer.add(_METRIC, (name, number, value))
+        done = _PASS, (number, self._metrics.step(), now_s - self._began_s)
+        self._writer.add(done, *((_METRIC, (name, number, value)) for name, value in self._metrics.changed()))
         if now_s >= self._due_s:
             self._now_and_then()
             self._due_s = time.perf_counter() + self._every_s

@@ -16,6 +16,9 @@ from typing import Any
 from looptree.observe.runs.database import open_to_write
 from looptree.observe.save import CannotSave
 
+Row = tuple[str, tuple[Any, ...]]
+"""A statement with its values."""
+
 _EVERY_S = 0.25
 
 _statement_of = operator.itemgetter(0)
@@ -26,7 +29,7 @@ _ON_DISK = ""  # in place of a statement: a row that waits for what came before 
 class Writer:
     """Takes rows at any time, and writes what has come in since, all of it or nothing of it.
 
-        writer.add("INSERT INTO passes VALUES (?, ?, ?)", (3, 768.0, 1.25))
+        writer.add(("INSERT INTO passes VALUES (?, ?, ?)", (3, 768.0, 1.25)))
 
     `add` never waits. Where the disk is full or gone, `problem` says so; rows are kept, and written when that is over.
     It begins to write when it is opened.
@@ -35,7 +38,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.problem = ""
         self._path = path
-        self._rows: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._rows: deque[Row] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=f"writer of {path}", daemon=True)
@@ -44,9 +47,9 @@ class Writer:
         """Begin to write."""
         self._thread.start()
 
-    def add(self, statement: str, *rows: tuple[Any, ...]) -> None:
-        """Have a statement carried out with the values of each row, after those that came before."""
-        self._rows.extend((statement, row) for row in rows)
+    def add(self, *rows: Row) -> None:
+        """Have statements carried out after those that came before, and all of these at once."""
+        self._rows.extend(rows)
 
     def on_disk(self) -> Callable[[], None]:
         """What waits, in whatever thread it is called, until all that has been added by now is on the disk.

@@ -13,6 +13,7 @@ UNITS = {
     "percent": "{:+.1f} %",
     "modules": "{:.0f}",
     "handles": "{:+.0f}",
+    "number": "{:,.0f}",
     "steps_s": "{:,.0f} /s",
     "median_steps_s": "{:,.0f} /s",
     "ratio": "{:.2f} x",

@@ -60,6 +60,15 @@ def test_checkpoints_prints_what_they_cost_beside_the_bars(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_runs_that_are_killed_end_as_if_they_had_not_been() -> None:
+    done = run("kill.py", "--kills", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"].strip(): row["figures"] for row in json.loads(done.stdout)}
+    assert rows["kills"]["number"] == 20
+    assert rows["runs that end as if never killed"]["number"] >= 1
+    assert 0 < rows["passes that were made again"]["number"] < rows["passes of these runs"]["number"]
+
+
 def test_returns_prints_each_median_beside_its_bar_and_does_nothing_twice(tmp_path: Path) -> None:
     command = ["returns.py", "--quick", "--results", str(tmp_path)]
     first = run(*command, "ppo-cartpole")

@@ -81,4 +81,4 @@ def _loaded(learner: Learner, folder: Path) -> tuple[str, ...]:
         learner.load_state_dict(checkpoint.state)
     except LooptreeError as error:
         raise UsageError(str(error)) from error
-    return tuple(f"The checkpoint was {each}." for each in checkpoint.other_versions)
+    return learner.inexact + tuple(f"The checkpoint was {each}." for each in checkpoint.other_versions)

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -310,6 +311,50 @@ def test_a_database_that_does_more_than_hold_a_run(tmp_path: Path, statement: st
 
 
 # killed
+
+CHANGES = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 2")  # so that what is not committed goes to the disk
+connection.execute("BEGIN")
+connection.executemany("INSERT INTO passes VALUES (?, 0, 0)", ((number,) for number in range(1000, 9000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_changed_by_half_is_undone(tmp_path: Path) -> None:
+    before = never_interrupted(tmp_path)
+    subprocess.run([sys.executable, "-c", CHANGES, tmp_path / "run.db"], check=False)
+    assert (tmp_path / "run.db-journal").stat().st_size > 0
+    assert Run(tmp_path).passes == 12
+    assert rows(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["run.db", "run.lock"])
+def test_a_journal_never_deletes_another_file(tmp_path: Path, name: str) -> None:
+    """SQLite deletes the file that a journal names as that of several databases, once it is undone."""
+    never_interrupted(tmp_path / "run")
+    subprocess.run([sys.executable, "-c", CHANGES, tmp_path / "run" / "run.db"], check=False)
+    other = tmp_path / "other"
+    other.write_text("mine")
+    path = str(other).encode()
+    journal = tmp_path / "run" / "run.db-journal"
+    with journal.open("ab") as file:
+        magic = journal.read_bytes()[:8]
+        page = (1 << 30) // 4096 + 1
+        file.write(page.to_bytes(4) + path + len(path).to_bytes(4) + sum(path).to_bytes(4) + magic)
+    if name == "run.lock":
+        for ending in ("", "-journal"):
+            (tmp_path / "run" / f"run.lock{ending}").write_bytes((tmp_path / "run" / f"run.db{ending}").read_bytes())
+        journal.unlink()
+    copied = Path(shutil.copytree(tmp_path / "run", tmp_path / "copied"))
+    said = "its journal names another file, which nothing that looptree writes does"
+    with pytest.raises((NotARun, CannotSave), match=said), Recorder.resume(Training(), tmp_path / "run"):
+        pass
+    assert other.read_text() == "mine"
+    sqlite3.connect(copied / name).execute("SELECT * FROM passes").connection.close()
+    assert not other.exists()  # as SQLite alone would have done
+
 
 TRAINS = """
 import sys

@@ -98,7 +98,12 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it is no database, or cannot be read.
         WrongFormat: it is another program's, or of another version of looptree.
     """
-    return _opened(path, "ro")
+    try:
+        return _opened(path, "ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        return _opened(path, "rw")  # what a process that was killed has changed by half is undone by who may
 
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:

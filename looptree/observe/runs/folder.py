@@ -10,6 +10,7 @@ run.lock            held by the process that records
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from pathlib import Path
@@ -26,6 +27,7 @@ CODE = "code.json"
 DATABASE = "run.db"
 LOCK = "run.lock"
 
+_JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")  # the end of a journal of several databases
 _MOST_BYTES = 1 << 26  # of a file of JSON, which has a line for each hook
 
 
@@ -47,15 +49,21 @@ def file_in(folder: Path, name: str) -> Path:
     return file
 
 
-def database_in(folder: Path) -> Path:
-    """The path of the database of a run, beside which there is nothing that SQLite would follow out of the folder.
+def database_in(folder: Path, name: str) -> Path:
+    """The path of a database of a run, beside which there is nothing that SQLite would follow out of the folder.
 
     Raises:
         NotReadable: there is.
     """
-    for beside in ("-wal", "-shm", "-journal"):
-        file_in(folder, DATABASE + beside)
-    return file_in(folder, DATABASE)
+    for beside in ("-wal", "-shm"):
+        file_in(folder, name + beside)
+    journal = file_in(folder, f"{name}-journal")
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - len(_JOURNAL_OF_SEVERAL)))
+        # SQLite would take the name before this for that of a file to be deleted when the journal is done with.
+        if file.read() == _JOURNAL_OF_SEVERAL:
+            raise NotReadable("its journal names another file, which nothing that looptree writes does")
+    return file_in(folder, name)
 
 
 def json_in(folder: Path, name: str) -> Any:

@@ -201,7 +201,7 @@ class Recorder:
             with self._that_may_be_full():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 try:
-                    stack.enter_context(held(files.file_in(self.folder, files.LOCK)))
+                    stack.enter_context(held(files.database_in(self.folder, files.LOCK)))
                 except IsHeld as error:
                     raise self._in_use() from error
                 if self._database.exists() and not self._resumes:
@@ -223,7 +223,7 @@ class Recorder:
 
     def _gone_on(self) -> Before:
         with self._that_may_be_full():
-            return go_on(files.database_in(self.folder), self.loop.count, self._inexact)
+            return go_on(files.database_in(self.folder, files.DATABASE), self.loop.count, self._inexact)
 
     @property
     def _database(self) -> Path:

@@ -207,7 +207,7 @@ class Run:
     def goes_on(self) -> bool:
         """Whether a process records it at present."""
         try:
-            return is_held(files.file_in(self.folder, files.LOCK))
+            return is_held(files.database_in(self.folder, files.LOCK))
         except files.NotReadable:
             return False
 
@@ -428,7 +428,7 @@ class Run:
             yield self._held
             return
         try:
-            connection = open_to_read(files.database_in(self.folder))
+            connection = open_to_read(files.database_in(self.folder, files.DATABASE))
             try:
                 yield connection
             finally:

@@ -50,3 +50,8 @@ class EmptyMemory(LooptreeError):
 
 class NoGradient(LooptreeError):
     """A loss has nothing behind it by which its gradient could be found."""
+
+
+class NotFinite(LooptreeError, ArithmeticError):
+    """An observation, a reward, a loss or a gradient is NaN or infinite; the message says where the first such number
+    came from. Nothing has been learnt from it."""

@@ -14,7 +14,7 @@ class FlatParameters:
 
         flat = FlatParameters(network.parameters())
         optimizer = torch.optim.Adam([flat.vector])
-        flat.vector.grad = clipped(flat.gradient_of(loss), max_norm=0.5)
+        flat.vector.grad, norm = clipped(flat.gradient_of(loss), max_norm=0.5)
         optimizer.step()
         flat.mark_changed()
 
@@ -78,7 +78,7 @@ class FlatParameters:
         self._make_room()
 
 
-def clipped(gradient: Tensor, max_norm: float) -> Tensor:
-    """A gradient `(parameters,)`, scaled down in place where it is longer than `max_norm`."""
+def clipped(gradient: Tensor, max_norm: float) -> tuple[Tensor, float]:
+    """A gradient `(parameters,)`, scaled down in place where it is longer than `max_norm`, and how long it was."""
     norm = float(torch.linalg.vector_norm(gradient))
-    return gradient.mul_(max_norm / norm) if norm > max_norm else gradient
+    return gradient.mul_(max_norm / norm) if norm > max_norm else gradient, norm

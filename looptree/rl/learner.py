@@ -20,6 +20,7 @@ from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
 from looptree.rl.environments import Recipe
 from looptree.rl.errors import NoGradient
+from looptree.rl.finite import check_learnt
 from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
@@ -290,28 +291,31 @@ class Update(Loop):
     def on_step(self) -> None:
         """Go a step down the gradient, which is clipped to `max_gradient_norm`.
 
-        Raises `NoGradient` where the loss has neither a graph nor slopes.
+        Raises `NoGradient` where the loss has neither a graph nor slopes, and `NotFinite` where it, or the gradient, is
+        NaN or infinite.
         """
-        self.flat.vector.grad = clipped(self.gradient(), self.max_gradient_norm)
+        gradient, norm = clipped(self.gradient(), self.max_gradient_norm)
+        check_learnt(self, self.loss.item(), norm)
+        self.flat.vector.grad = gradient
         self.optimizer.step()
         self.flat.mark_changed()
+        self.slopes = None
 
     def finally_run(self) -> None:
         """Let go of the graphs and views by which gradients are found: a copy has to make its own."""
-        self.backward = None
+        self.backward = self.slopes = None
 
     def gradient(self) -> Tensor:
         """The gradient `(parameters,)` of the learner's `loss`."""
-        slopes, self.slopes = self.slopes, None
         if self.loss.requires_grad:
             return self.flat.gradient_of(self.loss)
-        if slopes is None:
+        if self.slopes is None:
             raise NoGradient(
                 f"The loss of {self.learner.name} cannot be differentiated: it has no graph, and {self.name} has no "
                 f"slopes of it. Ask the network itself, self.learner.network(batch.observation), and work the loss out "
                 f"of what it says."
             )
-        gradient: Tensor = self.backward.gradient(slopes)
+        gradient: Tensor = self.backward.gradient(self.slopes)
         return gradient
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Recipe, autoreset_mode
 from looptree.rl.errors import EnvironmentBroken, EnvironmentNotSaved, EnvironmentStateError
+from looptree.rl.finite import check_given
 from looptree.rl.packed import check_observations, entries, fill, kept_type
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
@@ -212,22 +213,30 @@ class GymSource(Source):
         seeds: Any = environment_seeds(seed, self.num_envs) if one_each else integer_seed(seed)
         observation, _ = self.environments.reset(seed=seeds)
         self.observation = self._copied(observation)
+        check_given("observation", self.observation, self)
         self.begun = True
         self._resetting[:] = False
         self._returns[:] = 0.0
         self._lengths[:] = 0
 
     def on_step(self) -> None:
-        """Step the environments with `action`, and set `transition` and `observation`."""
+        """Step the environments with `action`, and set `transition` and `observation`.
+
+        Raises `NotFinite` where an environment gives a number that is NaN or infinite.
+        """
         action = self.action if self.to_environment is None else self.to_environment(self.action)
         following, reward, terminated, truncated, infos = self.environments.step(action)
         following = np.array(following) if self._packed is None else self._copied(following)
+        check_given("observation", following, self)
+        check_given("reward", reward, self)
         real = ~self._resetting
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             self._resetting = terminated | truncated
             next_observation = following
         else:
             next_observation = with_final_observations(following, infos, self._space)
+            if next_observation is not following:
+                check_given("next_observation", next_observation, self)
             if LOST in infos:
                 real = ~infos[LOST]
         self.transition = Transition(

@@ -118,9 +118,11 @@ def test_each_step_goes_down_the_gradient_of_the_loss(name):
 
 def test_a_gradient_is_clipped_to_the_norm():
     gradient = torch.tensor([3.0, 4.0])
-    assert clipped(gradient, 10.0) is gradient
+    assert clipped(gradient, 10.0)[0] is gradient
     assert gradient.tolist() == [3.0, 4.0]
-    torch.testing.assert_close(clipped(gradient, 1.0), torch.tensor([0.6, 0.8]))
+    shorter, norm = clipped(gradient, 1.0)
+    torch.testing.assert_close(shorter, torch.tensor([0.6, 0.8]))
+    assert norm == 5.0
 
 
 def test_adam_does_what_torchs_does():

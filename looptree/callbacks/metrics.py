@@ -15,7 +15,7 @@ class Metrics:
     """Reads some fields of a tree, and says which have another value than before.
 
     Fields are found by `find_owner`, and hold numbers or tensors of one number; None is no value yet. What is something
-    else is left out, with a warning.
+    else is left out, with one warning, until it is a number again.
 
     Raises:
         NoSuchField: no loop or callback of the tree has a field.
@@ -28,6 +28,7 @@ class Metrics:
         self._fields = [(name, find_owner(loop, name), name.rpartition(".")[2]) for name in names]
         self._over = (find_owner(loop, over), over.rpartition(".")[2])
         self._counts_passes = over == "count"
+        self._said: set[str] = set()  # which metrics were no numbers
         self._last = {name: math.nan for name, _, _ in self._fields} | dict(last or {})
 
     def step(self) -> float:
@@ -53,8 +54,10 @@ class Metrics:
             return None
         try:
             return float(value)
-        except (TypeError, ValueError, RuntimeError):
-            text = f"The metric {name!r} is a {type(value).__name__} and left out; a number would fit."
-            warnings.warn(text, FieldWarning, stacklevel=3)
-            self._fields = [each for each in self._fields if each[0] != name]
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            if name not in self._said:
+                self._said.add(name)
+                what = "too large" if isinstance(error, OverflowError) else f"a {type(value).__name__}"
+                text = f"The metric {name!r} is {what} and left out; a number would fit."
+                warnings.warn(text, FieldWarning, stacklevel=3)
             return None

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import operator
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,7 +63,7 @@ class RunGoesOn(LooptreeError):
 
 
 class NotWritten(UserWarning):
-    """What a run records cannot be written at present; the run goes on, and it is tried again."""
+    """What a run records cannot be written, at present or for good; the message says which. The run goes on."""
 
 
 class Recorder:
@@ -71,6 +72,10 @@ class Recorder:
     Nothing in the run waits for the disk: a thread writes what has come in, several times a second, so that a process
     that is killed loses less than a second of it. The recorder is seen like any other callback: in the tree, in the
     code, and in the times.
+
+    Where the disk is full, or takes nothing for another reason, a warning (`NotWritten`) says so, and what comes in is
+    kept until the disk takes it again, up to some 300 MB; beyond that passes are left out, which is said as well. Where
+    it takes nothing until the end, the run is written where temporary files go.
 
     Args:
         loop: the loop to record, with all below it.
@@ -83,7 +88,7 @@ class Recorder:
         settings: what the run was made with, for `settings.json`.
 
     Attributes:
-        folder: the folder.
+        folder: the folder; after the end, where the disk would not take the run, the one that it was written to.
         profile: the times, to be printed or asked.
 
     Raises:
@@ -119,6 +124,7 @@ class Recorder:
         self._writer: Writer
         self._sampler: Sampler
         self._changes = 0  # that are recorded
+        self._said: set[str] = set()  # what was warned of
         self._watching = contextlib.ExitStack()
 
     @classmethod
@@ -175,7 +181,8 @@ class Recorder:
             self._describe()
             if not self._resumes:
                 self._begun()  # the last of all files: a folder with a database in it has everything
-            self._writer.open()
+            with self._that_may_be_full():
+                self._writer.open()
             undo.callback(self._writer.close)
             undo.enter_context(self.profile)
             if self._trace is not None:
@@ -193,6 +200,23 @@ class Recorder:
         finally:
             self._watching.close()
         self._warn()
+        if self._writer.rescued is not None:
+            self._move_to(self._writer.rescued)
+        elif self._writer.waiting:
+            rows = f"{self._writer.waiting:,} rows (passes, metrics, changes)"
+            self._say("lost", f"{self.folder} cannot be written, nor can temporary files: {rows} are lost.")
+
+    def _move_to(self, folder: Path) -> None:
+        """Go on in the folder in which the database was written in the end."""
+        for name in (files.SETTINGS, files.VERSIONS, files.DESCRIPTION, files.DESCRIPTION_PAGE, files.CODE):
+            with contextlib.suppress(OSError):
+                shutil.copyfile(self.folder / name, folder / name)
+        self._say(
+            "moved",
+            f"{self.folder} cannot be written: {self._writer.problem}. The whole run, but for its checkpoints, is in "
+            f"{folder}; move it to where it is safe.",
+        )
+        self.folder = folder
 
     @contextlib.contextmanager
     def _folder_held(self) -> Iterator[None]:
@@ -262,7 +286,7 @@ class Recorder:
         timings = [self._before.and_since(timing) for timing in self.profile]
         lines = [(_TIMING, (number, *_values_of(timing))) for number, timing in enumerate(timings)]
         self._writer.add(*lines, (_NO_MORE_TIMINGS, (len(timings),)))
-        if self._trace is not None:
+        if self._trace is not None and not self._writer.full:
             for change in self._trace.take():
                 self._changes += 1
                 names = [(_NAME, (change.field,)), (_NAME, (change.hook,))]
@@ -274,7 +298,23 @@ class Recorder:
         self._warn()
 
     def _warn(self) -> None:
-        """Say so where the disk does not take what is recorded."""
-        if self._writer.problem:
-            text = f"{self.folder} cannot be written at present, and it is tried again: {self._writer.problem}."
-            warnings.warn(text, NotWritten, stacklevel=3)
+        """Say so, once each time, where the disk does not take what is recorded, and where something is left out."""
+        writer = self._writer
+        if writer.unfit:
+            self._say("unfit", f"{self.folder} cannot hold all that is recorded; left out is the row {writer.unfit}.")
+        if self._sampler.left_out:
+            self._say(
+                "full",
+                f"{self.folder} could not be written for so long that {writer.waiting:,} rows wait; passes are left "
+                f"out until it can be written again.",
+            )
+        if not writer.problem:
+            self._said.discard("problem")
+        elif writer.rescued is None:
+            tried = "cannot be written at present, and it is tried again"
+            self._say("problem", f"{self.folder} {tried}: {writer.problem}.")
+
+    def _say(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(text, NotWritten, stacklevel=4)

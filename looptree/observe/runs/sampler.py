@@ -16,6 +16,9 @@ _METRIC = "INSERT INTO metrics VALUES (?, ?, ?)"
 class Sampler(Callback):
     """Puts down after each pass how far the run is, and which metrics have a new value.
 
+    While the writer is full, passes are left out; a metric that has changed by then is put down with the next pass that
+    is not. `left_out` counts them.
+
     Args:
         writer: where to.
         metrics: fields, as `find_owner` finds them.
@@ -38,6 +41,7 @@ class Sampler(Callback):
         self.name = "recorder"
         self.metrics = metrics
         self.over = over
+        self.left_out = 0
         self._writer = writer
         self._last = last
         self._every_s = every_s
@@ -56,8 +60,11 @@ class Sampler(Callback):
         """Put down what is new."""
         assert self._metrics is not None
         number, now_s = self.loop.count, time.perf_counter()
-        done = _PASS, (number, self._metrics.step(), now_s - self._began_s)
-        self._writer.add(done, *((_METRIC, (name, number, value)) for name, value in self._metrics.changed()))
+        if self._writer.full:
+            self.left_out += 1
+        else:
+            done = _PASS, (number, self._metrics.step(), now_s - self._began_s)
+            self._writer.add(done, *((_METRIC, (name, number, value)) for name, value in self._metrics.changed()))
         if now_s >= self._due_s:
             self._now_and_then()
             self._due_s = time.perf_counter() + self._every_s

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from looptree.callbacks.checkpoints.errors import CheckpointsAhead, DamagedCheckpoint, UnsavableState
+from looptree.callbacks.checkpoints.errors import CheckpointsAhead, DamagedCheckpoint, NoCheckpoint, UnsavableState
 from looptree.callbacks.checkpoints.layout import checkpoints_of, numbered
 from looptree.callbacks.checkpoints.reading import load_checkpoint
 from looptree.callbacks.checkpoints.tree import Parts, taken_apart
@@ -109,7 +109,7 @@ class Checkpoint(Callback):
                 return
             try:
                 load_checkpoint(path)
-            except DamagedCheckpoint:
+            except (DamagedCheckpoint, NoCheckpoint):
                 path.rename(path.with_name(f"{path.name}.damaged"))
             else:
                 raise CheckpointsAhead(
@@ -125,17 +125,20 @@ class Checkpoint(Callback):
         before_placed = self.beforehand() if self.beforehand is not None else None
         try:
             parts = taken_apart(self.loop.state_dict())
+            waits = at_once or parts.nbytes > _COPIED_BYTES
+            arguments = self.loop.count, parts if waits else parts.copy(), before_placed
         except UnsavableState as error:
             if self.written is None:
                 raise
             self._fail(str(error))
-            return
-        if at_once or parts.nbytes > _COPIED_BYTES:
-            self._write(self.loop.count, parts, before_placed)
-            return
-        arguments = self.loop.count, parts.copy(), before_placed
-        self._writing = threading.Thread(target=self._write, args=arguments, name="checkpoint", daemon=True)
-        self._writing.start()
+        except MemoryError as error:
+            self._fail(str(error) or "there is no memory left")
+        else:
+            if waits:
+                self._write(*arguments)
+            else:
+                self._writing = threading.Thread(target=self._write, args=arguments, name="checkpoint", daemon=True)
+                self._writing.start()
 
     def _write(self, count: int, parts: Parts, before_placed: Callable[[], object] | None) -> None:
         try:

@@ -1,22 +1,18 @@
-"""The folder of a checkpoint: where it stands, which files are in it, and its manifest.
+"""The folder of a checkpoint: where it stands, and which files are in it.
 
 RUN/checkpoints/000000001200/     the state after 1,200 passes
     state.json                    the state without its arrays, as `tree` takes it apart
     arrays.safetensors            its arrays; those of types that safetensors does not know as bytes
     manifest.json                 how this is to be read, the sizes and checksums of the other two, what was not saved
 
-In every format the manifest has `format` and `versions`, and ends with a checksum of itself.
 What is being written or deleted stands beside, under a name that begins with a dot.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from looptree.callbacks.checkpoints.errors import DamagedCheckpoint
 
@@ -24,8 +20,6 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 ARRAYS = "arrays.safetensors"
 MANIFEST = "manifest.json"
-
-FORMAT = 1
 
 LARGEST_TEXT = 16 * 2**20
 """The most bytes of a JSON file that are read: a state's numbers are few, what is long stands in arrays."""
@@ -56,20 +50,3 @@ def numbered(checkpoints: Path) -> list[Path]:
     found = [path for path in checkpoints.iterdir() if _NUMBERED.fullmatch(path.name)]
     folders = (path for path in found if path.is_dir() and not path.is_symlink())
     return sorted(folders, key=lambda path: int(path.name))
-
-
-def sealed(manifest: dict[str, Any]) -> str:
-    """A manifest as JSON, with a checksum of itself."""
-    return json.dumps(manifest | {"sha256": _checksum(manifest)}, indent=2, allow_nan=False) + "\n"
-
-
-def unsealed(text: bytes) -> dict[str, Any]:
-    """The manifest in a text of `sealed`. Raises `ValueError` or `TypeError` where there is none, or another."""
-    manifest = json.loads(text)
-    if not isinstance(manifest, dict) or manifest.pop("sha256", None) != _checksum(manifest):
-        raise ValueError("its checksum is another")
-    return manifest
-
-
-def _checksum(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

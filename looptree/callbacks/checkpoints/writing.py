@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save_file
-
+from looptree.callbacks.checkpoints.arrays import write_arrays
 from looptree.callbacks.checkpoints.errors import CheckpointError
-from looptree.callbacks.checkpoints.layout import (
-    ARRAYS,
-    FORMAT,
-    MANIFEST,
-    STATE,
-    folder_of,
-    numbered,
-    sealed,
-)
+from looptree.callbacks.checkpoints.files import to_disk
+from looptree.callbacks.checkpoints.layout import ARRAYS, STATE, folder_of, numbered
+from looptree.callbacks.checkpoints.manifest import write_manifest
 from looptree.callbacks.checkpoints.reading import load_checkpoint
 from looptree.callbacks.checkpoints.tree import Parts
-from looptree.observe.versions import versions
-
-# What safetensors has a type for.
-_KNOWN = frozenset(["<f8", "<f4", "<f2", "<c8", "<i8", "<i4", "<i2", "|i1", "<u8", "<u4", "<u2", "|u1", "|b1"])
 
 
 def write_checkpoint(
@@ -46,7 +31,7 @@ def write_checkpoint(
     """
     beside = checkpoints / f".{count:012d}.part"
     try:
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        _make(checkpoints)
         _remove(beside)
         beside.mkdir()
         manifest = _write_files(beside, count, parts)
@@ -62,50 +47,21 @@ def write_checkpoint(
     return place
 
 
+def _make(folder: Path) -> None:
+    """Have a folder, for good."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        to_disk(folder.parent)
+
+
 def _write_files(folder: Path, count: int, parts: Parts) -> dict[str, Any]:
     """Write all files of a checkpoint to the disk, and give its manifest."""
     (folder / STATE).write_bytes(parts.text)
-    save_file({name: _storable(array) for name, array in parts.arrays.items()}, folder / ARRAYS)
+    write_arrays(folder / ARRAYS, parts.arrays)
     (folder / ARRAYS).chmod((folder / STATE).stat().st_mode)  # safetensors lets nobody else read it
-    manifest = {
-        "format": FORMAT,
-        "count": count,
-        "written_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "files": {name: _summed_up(folder / name) for name in (STATE, ARRAYS)},
-        "saved": parts.saved,
-        "not_saved": parts.not_saved,
-    }
-    (folder / MANIFEST).write_text(sealed(manifest))
-    _summed_up(folder / MANIFEST)
-    _to_disk(folder)
+    manifest = write_manifest(folder, count, parts)
+    to_disk(folder)
     return manifest
-
-
-def _summed_up(path: Path) -> dict[str, Any]:
-    """The size and checksum of a file, which is on the disk then."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _to_disk(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _storable(array: NDArray[Any]) -> NDArray[Any]:
-    """An array as safetensors can take it: without gaps, of a type that it knows; no copy where it can be helped."""
-    if array.flags.f_contiguous and not array.flags.c_contiguous:
-        array = array.T
-    gapless = np.ascontiguousarray(array)
-    if gapless.dtype.str in _KNOWN:
-        return gapless
-    return gapless.reshape(-1).view(np.uint8) if gapless.nbytes else np.empty(0, np.uint8)
 
 
 def _place(written: Path, place: Path, manifest: dict[str, Any]) -> Path:
@@ -116,7 +72,7 @@ def _place(written: Path, place: Path, manifest: dict[str, Any]) -> Path:
             return place
         _delete(place)
     written.rename(place)
-    _to_disk(place.parent)
+    to_disk(place.parent)
     return place
 
 
@@ -124,7 +80,7 @@ def _holds(place: Path, manifest: dict[str, Any]) -> bool:
     """Whether a checkpoint is whole and has the same contents as another of that manifest."""
     try:
         there = load_checkpoint(place)
-    except (CheckpointError, OSError):
+    except CheckpointError:
         return False
     return bool(there.manifest["files"] == manifest["files"])
 

@@ -23,7 +23,7 @@ from looptree.callbacks.checkpoints import (
     newest_checkpoint,
 )
 from looptree.core.errors import BadSetting
-from tests.callbacks.checkpoints.states import Steps, held, load, save
+from tests.callbacks.checkpoints.states import Holds, Steps, held, load, save
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_behind_a_damaged_checkpoint_sets_that_aside(tmp_path
     Counting(cbs=EveryPass(tmp_path), times=5).run()
     (tmp_path / "checkpoints" / "000000000005" / "state.json").write_bytes(b"{}")
     again = Counting(times=3)
-    with pytest.warns(CheckpointPassedOver, match=r"000000000005 is damaged: state.json has 2 bytes, and had"):
+    with pytest.warns(CheckpointPassedOver, match=r"000000000005 is damaged: state.json .* \(it has 2 bytes, and had"):
         again.load_state_dict(newest_checkpoint(tmp_path).state)
     again.run(cbs=EveryPass(tmp_path))
     assert (newest_checkpoint(tmp_path).count, load_state(tmp_path)["total"]) == (7, 28)
@@ -226,6 +226,44 @@ def test_the_checkpoint_of_a_run_that_never_got_further_is_replaced(tmp_path):
         Steps(cbs=[Checkpoint(tmp_path), FailsAt(0, ValueError("first"))]).run()
     save(tmp_path, "second", times=1)
     assert held(load_checkpoint(tmp_path / "checkpoints" / "000000000000")) == "second"
+
+
+def test_a_folder_of_a_checkpoint_with_nothing_in_it_is_passed_over(tmp_path):
+    save(tmp_path, "first")
+    (tmp_path / "checkpoints" / "000000000002").mkdir()
+    with pytest.warns(CheckpointPassedOver, match=r"000000000002 is no checkpoint: it has no manifest.json"):
+        assert load(tmp_path) == "first"
+    again = Steps(cbs=Holds("again"))
+    again.count = 1
+    again.run(cbs=Checkpoint(tmp_path))
+    assert load(tmp_path) == "again"
+
+
+class Huge(Callback):
+    """Asks for more memory than there is for the state of all passes but the first."""
+
+    def state_dict(self):
+        return {"rows": np.zeros(2**58 if self.loop.count else 1)}
+
+
+def test_without_the_memory_for_a_state_training_goes_on(tmp_path):
+    loop = Counting(cbs=[Checkpoint(tmp_path), Huge()], times=3)
+    with pytest.warns(UserWarning, match=r"cannot be written at present \(.*Unable to allocate"):
+        loop.run()
+    assert (loop.total, newest_checkpoint(tmp_path).count) == (6, 0)
+
+
+def test_a_state_that_cannot_be_written_any_more_is_said_and_training_goes_on(tmp_path):
+    holds = Holds(1)
+    loop = Counting(cbs=[Checkpoint(tmp_path), holds], times=3)
+
+    class Spoils(Callback):
+        def on_step(self):
+            holds.state = object()
+
+    with pytest.warns(UserWarning, match=r"cannot be written at present \(/cbs/holds/held is of type builtins.object"):
+        loop.run(cbs=Spoils())
+    assert (loop.total, newest_checkpoint(tmp_path).count) == (6, 0)
 
 
 def test_without_a_whole_checkpoint_it_is_said_what_is_there(tmp_path):

@@ -233,6 +233,10 @@ MANIFESTS = {
     "a file outside, too": {"files": {"state.json": SUMS, "arrays.safetensors": SUMS, "../x": SUMS}},
     "a file less": {"files": {"state.json": SUMS}},
     "no files": {"files": None},
+    "sums that are none": {"files": {"state.json": 5, "arrays.safetensors": []}},
+    "sums of text": {"files": {"state.json": SUMS | {"bytes": "\x1b[31m"}, "arrays.safetensors": SUMS}},
+    "half of the sums": {"files": {"state.json": {"sha256": ""}, "arrays.safetensors": SUMS}},
+    "reasons that are none": {"not_saved": {"/a": 5}},
     "no count": {"count": "5"},
     "no versions": {"versions": None},
     "a command for a version": {"versions": {"looptree": "1'; touch executed; '"}, "format": 2},
@@ -244,7 +248,7 @@ MANIFESTS = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_that_makes_no_sense_is_refused(whole, name):
     sealed(whole, **MANIFESTS[name])
-    with pytest.raises(DamagedCheckpoint, match=r"is damaged: manifest.json is not what was written") as raised:
+    with pytest.raises(DamagedCheckpoint, match=r"is damaged: (manifest|state).json is not what was written") as raised:
         load_checkpoint(whole)
     assert str(raised.value).isprintable()
 
@@ -270,6 +274,22 @@ def test_only_files_in_the_folder_are_opened(whole, tmp_path, name, kind):
     with pytest.raises((DamagedCheckpoint, NoCheckpoint)) as raised:
         load_checkpoint(whole)
     assert name in str(raised.value)
+
+
+# A disk that gives an error where a file is to be read: what stands there cannot be read by anybody.
+ON_A_BAD_DISK = """
+unshare --user --map-root-user --mount sh -c 'mount --bind /proc/$$/mem "$0" && exec "$@"' "$@"
+"""
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_a_damage(whole, tmp_path):
+    code = "import sys; from looptree.callbacks.checkpoints import newest_checkpoint; newest_checkpoint(sys.argv[1])"
+    command = ["sh", "-c", ON_A_BAD_DISK, "sh", str(whole / "manifest.json"), sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"no bad disk can be made here: {done.stderr}")
+    assert "NoCheckpoint" in done.stderr.splitlines()[-1]
+    assert "manifest.json cannot be read ([Errno 5] Input/output error)" in done.stderr.splitlines()[-1]
 
 
 class Harm:

@@ -132,7 +132,7 @@ def load_row(folder: Path, learner: DQN) -> Row:
     """How long it takes to read the newest checkpoint, all of it, into a learner."""
     fresh = demo(learner.memory.capacity)
     began_s = perf_counter()
-    fresh.load_state_dict(newest_checkpoint(folder).state)
+    newest_checkpoint(folder).into(fresh)
     load_s = perf_counter() - began_s
     assert fresh.count == learner.count and len(fresh.memory) == len(learner.memory)
     return Row("loading", {"seconds": load_s}, "seconds", at_most=LOAD_S)

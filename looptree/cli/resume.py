@@ -78,7 +78,7 @@ def _loaded(learner: Learner, folder: Path) -> tuple[str, ...]:
         return ()
     try:
         checkpoint = newest_checkpoint(folder)
-        learner.load_state_dict(checkpoint.state)
+        checkpoint.into(learner)
     except LooptreeError as error:
         raise UsageError(str(error)) from error
     return learner.inexact + tuple(f"The checkpoint was {each}." for each in checkpoint.other_versions)

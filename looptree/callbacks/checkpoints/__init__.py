@@ -2,7 +2,7 @@
 
     Learner(cbs=Checkpoint("runs/first")).run()
     ...
-    learner.load_state_dict(newest_checkpoint("runs/first").state)
+    newest_checkpoint("runs/first").into(learner)
 
 Nothing in the files is pickled, and nothing that they name is imported. Needs the packages `numpy` and `safetensors`.
 """

@@ -30,7 +30,7 @@ class Checkpoint(Callback):
     """Writes the state of its loop into `folder/checkpoints` when a run begins, then now and then, and when it ends.
 
         Learner(cbs=Checkpoint("runs/first")).run()
-        learner.load_state_dict(newest_checkpoint("runs/first").state)
+        newest_checkpoint("runs/first").into(learner)
 
     The state is that between two passes; a run that fails within a pass keeps the checkpoints that it has. States whose
     arrays take up to 64 MiB are copied and written by a thread, so that training waits for the copy only. Larger ones
@@ -115,8 +115,7 @@ class Checkpoint(Callback):
                 raise CheckpointsAhead(
                     f"{self.folder} has a checkpoint of {int(path.name):,} passes, and {self.loop.name} has done "
                     f"{self.loop.count:,}. Go on from there, with "
-                    f"{self.loop.name}.load_state_dict(newest_checkpoint({str(self.folder)!r}).state), or name another "
-                    f"folder."
+                    f"newest_checkpoint({str(self.folder)!r}).into({self.loop.name}), or name another folder."
                 )
 
     def _save(self, at_once: bool = False) -> None:

@@ -29,10 +29,10 @@ def damage(checkpoint: Path, what: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise DamagedCheckpoint(f"{checkpoint} is damaged: {what} ({_in_short(error)}).") from error
+        raise DamagedCheckpoint(f"{checkpoint} is damaged: {what} ({in_short(error)}).") from error
 
 
-def _in_short(error: BaseException) -> str:
+def in_short(error: BaseException) -> str:
     """What an error says, in one line that can be shown: the file may have said it."""
     return "".join(character if character.isprintable() else "?" for character in str(error)[:300])
 

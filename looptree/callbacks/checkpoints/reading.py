@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from looptree.callbacks.checkpoints.arrays import Arrays
 from looptree.callbacks.checkpoints.errors import DamagedCheckpoint, NoCheckpoint
-from looptree.callbacks.checkpoints.files import checked, damage
+from looptree.callbacks.checkpoints.files import checked, damage, in_short
 from looptree.callbacks.checkpoints.layout import (
     ARRAYS,
     CHECKPOINTS,
@@ -24,7 +24,12 @@ from looptree.callbacks.checkpoints.layout import (
 )
 from looptree.callbacks.checkpoints.manifest import read_manifest
 from looptree.callbacks.checkpoints.tree import put_together
+from looptree.core.errors import StateMismatch
+from looptree.core.loop import Loop
 from looptree.observe.versions import versions
+
+# What comes of loading a state in which something is missing, or something else.
+_MISFITS = (AttributeError, IndexError, KeyError, MemoryError, OverflowError, TypeError, ValueError, RuntimeError)
 
 
 class CheckpointPassedOver(UserWarning):
@@ -53,6 +58,22 @@ class Loaded:
             for name in then
             if name in now and now[name] != then[name]
         )
+
+    def into(self, loop: Loop) -> None:
+        """Bring a loop, made as the one that was saved, into the state.
+
+        Raises:
+            StateMismatch: the state is of a loop of another making, or of one as another version had it.
+        """
+        try:
+            loop.load_state_dict(self.state)
+        except _MISFITS as error:
+            then, now = self.manifest["versions"]["looptree"], versions()["looptree"]
+            fits = f" Go on with the version that wrote it: pip install 'looptree=={then}'." if then != now else ""
+            raise StateMismatch(
+                f"{self.path} was written by looptree {then}; this is looptree {now}, whose {loop.name} cannot go on "
+                f"from its state ({type(error).__name__}: {in_short(error)}).{fits}"
+            ) from error
 
 
 def newest_checkpoint(folder: str | os.PathLike[str]) -> Loaded:

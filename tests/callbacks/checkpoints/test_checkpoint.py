@@ -86,7 +86,7 @@ def test_states_are_those_between_two_passes_and_the_newest_ones_stay(tmp_path):
 def test_a_run_goes_on_from_its_checkpoint_in_the_same_folder(tmp_path):
     Counting(cbs=Checkpoint(tmp_path), times=5).run()
     again = Counting(times=2)
-    again.load_state_dict(newest_checkpoint(tmp_path).state)
+    newest_checkpoint(tmp_path).into(again)
     again.run(cbs=Checkpoint(tmp_path))
     assert counts(tmp_path) == [0, 5, 7]
     assert load_state(tmp_path)["total"] == 28
@@ -205,7 +205,7 @@ def test_the_manifest_says_what_was_saved_and_what_was_not(tmp_path):
 
 def test_another_run_does_not_begin_in_the_folder_of_one_that_is_further(tmp_path):
     Counting(cbs=Checkpoint(tmp_path), times=5).run()
-    with pytest.raises(CheckpointsAhead, match=r"checkpoint of 5 passes, and counting has done 0.*load_state_dict"):
+    with pytest.raises(CheckpointsAhead, match=r"checkpoint of 5 passes, and counting has done 0.*into\(counting\)"):
         Counting(cbs=Checkpoint(tmp_path), times=5).run()
     assert load_state(tmp_path)["total"] == 15
 
@@ -215,7 +215,7 @@ def test_a_run_that_goes_on_behind_a_damaged_checkpoint_sets_that_aside(tmp_path
     (tmp_path / "checkpoints" / "000000000005" / "state.json").write_bytes(b"{}")
     again = Counting(times=3)
     with pytest.warns(CheckpointPassedOver, match=r"000000000005 is damaged: state.json .* \(it has 2 bytes, and had"):
-        again.load_state_dict(newest_checkpoint(tmp_path).state)
+        newest_checkpoint(tmp_path).into(again)
     again.run(cbs=EveryPass(tmp_path))
     assert (newest_checkpoint(tmp_path).count, load_state(tmp_path)["total"]) == (7, 28)
     assert (tmp_path / "checkpoints" / "000000000005.damaged").exists()
@@ -286,7 +286,7 @@ def test_settings_that_do_not_fit_are_refused(tmp_path, settings):
 def test_callbacks_without_a_state_need_not_be_there_when_a_state_is_loaded(tmp_path):
     Counting(cbs=Checkpoint(tmp_path), times=5).run()
     bare = Counting()
-    bare.load_state_dict(load_state(tmp_path))
+    newest_checkpoint(tmp_path).into(bare)
     assert bare.count == 5
 
 

@@ -19,7 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from looptree import Checkpoint
+from looptree import Checkpoint, Loop
 from looptree.callbacks.checkpoints import (
     CheckpointPassedOver,
     DamagedCheckpoint,
@@ -28,6 +28,7 @@ from looptree.callbacks.checkpoints import (
     load_checkpoint,
     newest_checkpoint,
 )
+from looptree.core.errors import StateMismatch
 from tests.callbacks.checkpoints.states import Steps, assert_same, held, load, save
 
 REPOSITORY = Path(__file__).parents[3]
@@ -412,6 +413,33 @@ def test_a_checkpoint_of_other_libraries_is_read_and_says_so(whole):
     loaded = load_checkpoint(whole)
     assert loaded.other_versions == (f"written with numpy 1.0.0, read with {np.__version__}",)
     assert_same(held(loaded), STATE)
+
+
+class Learns(Loop):
+    """A loop as a newer version has it: with a rate in its state."""
+
+    def on_step(self):
+        pass
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.rate = state["rate"]
+
+
+def test_a_state_as_another_version_had_it_is_refused_and_it_is_said_what_reads_it(whole):
+    sealed(whole, b'{"count": 1, "loops": {}, "cbs": {}}')
+    with pytest.raises(StateMismatch, match=r"whose learns cannot go on from its state \(KeyError: 'rate'\)\.$"):
+        load_checkpoint(whole).into(Learns())
+    sealed(whole, versions={"looptree": "0.0.1"})
+    with pytest.raises(StateMismatch, match=r"written by looptree 0.0.1.*pip install 'looptree==0.0.1'\.$"):
+        load_checkpoint(whole).into(Learns())
+
+
+@pytest.mark.parametrize("text", [b"5", b"[]", b'{"count": 1}', b'{"count": 1, "loops": 5, "cbs": {}}'])
+def test_a_state_of_nothing_that_a_loop_has_is_refused(whole, text):
+    sealed(whole, text)
+    with pytest.raises(StateMismatch, match="cannot go on from its state"):
+        load_checkpoint(whole).into(Learns())
 
 
 def test_damaged_ones_are_named_and_the_newest_whole_one_is_used(tmp_path):

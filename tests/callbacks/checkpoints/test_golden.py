@@ -53,7 +53,7 @@ def test_a_checkpoint_of_an_earlier_day_is_gone_on_from(name):
     assert (loaded.count, loaded.manifest["format"], loaded.manifest["not_saved"]) == (PASSES, 1, {})
 
     again = learner(name, total_env_steps=512)
-    again.load_state_dict(loaded.state)
+    loaded.into(again)
     assert (again.count, again.source.episodes) == (PASSES, EPISODES[name])
     assert sum_of_weights(again.state_dict()) == pytest.approx(WEIGHTS[name], abs=1e-9)
     assert again.inexact == ()

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +36,17 @@ class Killed(BaseException):
 
 
 class CutOff(Callback):
-    """Ends the process in a pass."""
+    """Ends the process in a pass, at the beginning of which a checkpoint is due and none is being written."""
 
     def __init__(self, count):
         self.count = count
 
     def on_collect(self):
+        if self.loop.count == self.count - 1:
+            for thread in threading.enumerate():
+                if thread.name == "checkpoint":
+                    thread.join()
+            time.sleep(0.002)
         if self.loop.count == self.count:
             raise Killed
 

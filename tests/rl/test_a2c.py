@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import pytest
@@ -6,30 +5,12 @@ import torch
 
 from looptree import Callback
 from looptree.core.errors import BadSetting
-from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.a2c import A2C, A2CSettings, PolicyGradient, policy_gradient_objective
 from looptree.rl.algorithms.ppo import PPO, clipped_objective
-from looptree.rl.presets import PRESETS
 from tests.rl.identities import register
+from tests.rl.learners import SMALL_A2C, parameters, same
+from tests.rl.learners import small_a2c as small
 from tests.rl.losses import CompareGradients
-from tests.rl.plain import assert_plain
-
-SMALL = A2CSettings(
-    total_env_steps=240, num_envs=4, hidden_sizes=(16,), evaluate_every_env_steps=100, evaluation_episodes=3
-)
-
-
-def small(seed=0, env_id="Acrobot-v1", cbs=(), **changes):
-    return A2C(env_id, dataclasses.replace(SMALL, **changes), cbs, seed=seed)
-
-
-def parameters(learner):
-    return [parameter.detach().clone() for parameter in learner.network.parameters()]
-
-
-def same(left, right):
-    return all(torch.equal(mine, others) for mine, others in zip(left, right, strict=True))
-
 
 # --- arithmetic ---------------------------------------------------------------------------------------------
 
@@ -54,18 +35,13 @@ def test_where_the_policy_has_not_moved_the_gradient_is_that_of_ppo():
 # --- the loop -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("error")
-def test_the_tree_has_no_findings():
-    assert small().check(strict=True) == ()
-
-
 def test_it_is_ppos_loop_with_one_other_hook():
     def hooks(learner):
         steps = [step for loop in learner.plan.walk() for step in loop.steps() if hasattr(step, "label")]
         return [(step.label.replace("A2C.", "PPO."), step.replaces) for step in steps]
 
     learner = small()
-    mine, others = hooks(learner), hooks(PPO("Acrobot-v1", SMALL.as_ppo()))
+    mine, others = hooks(learner), hooks(PPO("Acrobot-v1", SMALL_A2C.as_ppo()))
     assert [label for label, _ in mine if label not in dict(others)] == ["PolicyGradient.on_loss"]
     assert [label for label, _ in others if label not in dict(mine)] == ["Minibatch.on_loss"]
     assert dict(mine)["PolicyGradient.on_loss"].label == "Minibatch.on_loss"
@@ -124,27 +100,10 @@ def test_learning_to_repeat_what_is_shown():
         assert learner.evaluate(20).mean() > least  # of 50
 
 
-# --- states, errors -----------------------------------------------------------------------------------------
-
-
-def test_a_stopped_run_goes_on_as_if_it_had_not_been():
-    through = small().run()
-    stopped = small().run(times=5)
-    assert_plain(stopped.state_dict())
-    loaded = small()
-    loaded.load_state_dict(stopped.state_dict())
-    assert same(parameters(through), parameters(loaded.run()))
-    assert not same(parameters(through), parameters(small(seed=1).run()))
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 def test_settings_that_cannot_be():
     with pytest.raises(BadSetting) as error:
         A2CSettings(steps_per_rollout=0)
     assert str(error.value) == "A2CSettings(steps_per_rollout=0): a whole number of 1 or more would fit."
-
-
-def test_the_registry():
-    algorithm = ALGORITHMS["a2c"]
-    assert (algorithm.learner, algorithm.settings) == (A2C, A2CSettings)
-    assert A2C("CartPole-v1").settings == PRESETS.settings("a2c", "CartPole-v1", A2CSettings) != A2CSettings()
-    assert A2C("Pendulum-v1").settings == A2CSettings()

@@ -1,44 +1,23 @@
 import copy
-import dataclasses
 import itertools
 import math
-import pickle
 
 import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from looptree import Callback, FieldWarning
+from looptree import Callback
 from looptree.core.errors import BadSetting, StateMismatch
-from looptree.rl.algorithms import ALGORITHMS
-from looptree.rl.algorithms.dqn import DQN, DQNSettings, exploration, q_losses, q_targets, taken
-from looptree.rl.errors import EnvironmentNotSaved, UnknownEnvironment
+from looptree.rl.algorithms.dqn import DQNSettings, exploration, q_losses, q_targets, taken
+from looptree.rl.errors import EnvironmentNotSaved
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.presets import PRESETS
 from looptree.rl.seeding import stream
 from looptree.rl.source import GymSource
-from tests.rl.plain import assert_plain
+from tests.rl.learners import assert_learns, dqn_of_lamps, parameters, same
+from tests.rl.learners import small_dqn as small
 from tests.rl.toys import diaries, register
-
-SMALL = DQNSettings(
-    total_env_steps=600,
-    env_steps_per_pass=50,
-    gradient_steps_per_pass=4,
-    learning_starts_env_steps=200,
-    replay_capacity=300,
-    batch_size=16,
-    hidden_sizes=(16,),
-    learning_rate=1e-3,
-    target_every_env_steps=20,
-    epsilon_fraction=0.5,
-    evaluate_every_env_steps=150,
-    evaluation_episodes=3,
-)
-
-
-def small(seed=0, env_id="CartPole-v1", cbs=(), **changes):
-    return DQN(env_id, dataclasses.replace(SMALL, **changes), cbs, seed=seed)
 
 
 class Log(Callback):
@@ -56,26 +35,6 @@ def logged(function, **changes):
     log = Log(function)
     small(cbs=[log], **changes).run()
     return log.seen
-
-
-def parameters(learner):
-    return [parameter.detach().clone() for parameter in learner.network.parameters()]
-
-
-def same(left, right):
-    return all(torch.equal(mine, others) for mine, others in zip(left, right, strict=True))
-
-
-def assert_learns(learner, network):
-    """The optimizer works on what the network acts from."""
-    held = [part for group in learner.update.optimizer.param_groups for part in group["params"]]
-    with torch.no_grad():
-        before = [parameter.clone() for parameter in network.parameters()]
-        for part in held:
-            part += 1.0
-        assert same([values + 1.0 for values in before], network.parameters())
-        for part, values in zip(network.parameters(), before, strict=True):
-            part.copy_(values)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------
@@ -135,17 +94,12 @@ def test_exploration_is_random_until_learning_starts_and_then_decays():
 # --- the loop -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("error")
-def test_the_tree_has_no_findings():
-    assert small().check(strict=True) == ()
-
-
 def test_the_shape_of_the_tree():
     learner = small()
     assert learner.source.agent.network is learner.network
     assert learner.valid_source.agent.network is learner.network
     assert learner.valid_source.environments is not learner.source.environments
-    assert_learns(learner, learner.network)
+    assert_learns(learner)
     held = {parameter.data_ptr() for parameter in learner.network.parameters()}
     assert not held & {parameter.data_ptr() for parameter in learner.target_network.parameters()}
     assert same(learner.target_network.parameters(), learner.network.parameters())
@@ -278,17 +232,6 @@ def test_what_is_kept_is_no_longer_changed():
         assert all((before[name] == learner.kept_state[name]).all() for name in before)
 
 
-def test_evaluating_at_the_end_plays_new_episodes_with_what_was_kept():
-    learner = small().run()
-    trained = parameters(learner)
-    returns = learner.evaluate(7)
-    assert returns.shape == (7,)
-    assert (returns == learner.evaluate(7)).all()
-    assert same(trained, parameters(learner))
-    learner.best_state = {name: np.zeros_like(values) for name, values in learner.best_state.items()}
-    assert learner.evaluate(50).max() < 15  # zero weights always push to the same side
-
-
 def test_before_any_evaluation_the_present_agent_is_the_kept_one():
     learner = small(evaluate_every_env_steps=10_000).run()
     assert learner.best_state == {}
@@ -322,18 +265,6 @@ def test_torch_gets_its_settings_back():
         torch.set_num_threads(before)
 
 
-def test_global_random_generators_are_left_alone():
-    torch.manual_seed(5)
-    np.random.seed(5)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
-    first = parameters(small().run())
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
-    torch.manual_seed(6)
-    assert same(first, parameters(small().run()))
-    assert not same(first, parameters(small(seed=1).run()))
-
-
 def test_a_hook_is_replaced_without_a_copy_of_the_algorithm():
     class Zero(Callback):
         def on_target(self, _replace=True):
@@ -353,51 +284,17 @@ def test_two_learners_do_not_disturb_each_other():
     assert same(alone, parameters(first))
 
 
-@pytest.mark.parametrize("made_anew", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])
-def test_a_copy_runs_the_same(made_anew):
-    learner = small().run(times=7)
-    twin = made_anew(learner)
-    assert twin.source.agent.network is twin.network
-    learner.run()
-    twin.run()
-    assert same(parameters(learner), parameters(twin))
-    assert twin.env_steps == 600
-    assert_learns(twin, twin.network)
-    assert_learns(learner, learner.network)
-
-
 def test_several_environments_side_by_side():
     learner = small(num_envs=4).run()
     assert 600 <= learner.env_steps < 604
 
 
 def test_learning_which_button_belongs_to_which_lamp():
-    register()
-    settings = DQNSettings(
-        total_env_steps=1200,
-        env_steps_per_pass=4,
-        gradient_steps_per_pass=4,
-        learning_starts_env_steps=100,
-        replay_capacity=1200,
-        hidden_sizes=(32,),
-        learning_rate=2e-3,
-        gamma=0.4,
-        target_every_env_steps=50,
-        epsilon_fraction=0.3,
-        evaluate_every_env_steps=400,
-        evaluation_episodes=5,
-    )
     for seed in range(2):
-        learner = DQN("LooptreeIdentity-v0", settings, seed=seed).run()
-        assert learner.evaluate(20).mean() > 95  # of 100; by chance 25
+        assert dqn_of_lamps(seed=seed).run().evaluate(20).mean() > 95  # of 100; by chance 25
 
 
 # --- states -------------------------------------------------------------------------------------------------
-
-
-def test_a_state_holds_nothing_but_plain_containers():
-    assert_plain(small().state_dict())
-    assert_plain(small().run().state_dict())
 
 
 def test_a_state_but_for_the_memory_is_not_changed_by_what_comes_after():
@@ -416,20 +313,6 @@ def test_a_state_but_for_the_memory_is_not_changed_by_what_comes_after():
 
     for mine, others in zip(flat(state), flat(kept), strict=True):
         np.testing.assert_array_equal(mine, others)
-
-
-@pytest.mark.parametrize("passes", [1, 3, 5, 11])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(passes):
-    through = small().run()
-    stopped = small().run(times=passes)
-    loaded = small()
-    loaded.load_state_dict(stopped.state_dict())
-    loaded.run()
-    assert same(parameters(through), parameters(loaded))
-    assert loaded.count == through.count
-    assert loaded.best_return == through.best_return
-    assert all((loaded.best_state[name] == values).all() for name, values in through.best_state.items())
-    assert (loaded.evaluate(3) == through.evaluate(3)).all()
 
 
 def test_unsaved_environments_end_their_episodes_as_truncated():
@@ -514,20 +397,3 @@ def test_settings_that_cannot_be(given, message):
     with pytest.raises(BadSetting) as error:
         DQNSettings(**given)
     assert str(error.value) == message
-
-
-def test_environments_that_do_not_fit():
-    with pytest.raises(UnknownEnvironment):
-        DQN("CartPool-v1")
-    with pytest.raises(BadSetting) as error:
-        DQN("CartPole-v1", seed=-1)
-    assert str(error.value) == "seed=-1: a whole number of 0 or more would fit."
-
-
-def test_the_registry():
-    algorithm = ALGORITHMS["dqn"]
-    assert (algorithm.learner, algorithm.settings) == (DQN, DQNSettings)
-    assert DQN("CartPole-v1").settings == PRESETS.settings("dqn", "CartPole-v1", DQNSettings) != DQNSettings()
-    register()
-    assert DQN("LooptreeIdentity-v0").settings == DQNSettings()
-    assert issubclass(FieldWarning, UserWarning)

@@ -1,7 +1,5 @@
 import copy
-import dataclasses
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ import torch
 
 from looptree import Callback
 from looptree.core.errors import BadSetting, StateMismatch
-from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.ppo import (
     PPO,
     PPOSettings,
@@ -18,39 +15,11 @@ from looptree.rl.algorithms.ppo import (
     normalised,
     value_loss,
 )
-from looptree.rl.errors import NoGradient, UnknownEnvironment
-from looptree.rl.presets import PRESETS
+from looptree.rl.errors import NoGradient
 from tests.rl.identities import register
+from tests.rl.learners import parameters, same
+from tests.rl.learners import small_ppo as small
 from tests.rl.losses import AutogradLoss, CompareGradients
-from tests.rl.plain import assert_plain
-
-SMALL = PPOSettings(
-    total_env_steps=480,
-    num_envs=3,
-    steps_per_rollout=16,
-    epochs=2,
-    batch_size=16,
-    hidden_sizes=(16,),
-    learning_rate=1e-3,
-    anneal_learning_rate=True,
-    anneal_clip_range=True,
-    normalise_observations=True,
-    normalise_rewards=True,
-    evaluate_every_env_steps=150,
-    evaluation_episodes=3,
-)
-
-
-def small(seed=0, env_id="CartPole-v1", cbs=(), **changes):
-    return PPO(env_id, dataclasses.replace(SMALL, **changes), cbs, seed=seed)
-
-
-def parameters(learner):
-    return [parameter.detach().clone() for parameter in learner.network.parameters()]
-
-
-def same(left, right):
-    return all(torch.equal(mine, others) for mine, others in zip(left, right, strict=True))
 
 
 class Log(Callback):
@@ -147,8 +116,8 @@ def test_advantages_are_brought_to_mean_0_and_deviation_1():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("changes", [{}, {"target_kl": 0.01}, {"normalise_rewards": False}])
-def test_the_tree_has_no_findings(changes):
+@pytest.mark.parametrize("changes", [{"target_kl": 0.01}, {"normalise_rewards": False}])
+def test_no_setting_leads_to_findings(changes):
     assert small(**changes).check(strict=True) == ()
 
 
@@ -239,8 +208,7 @@ def test_rows_of_a_reset_are_neither_learnt_from_nor_counted(vectorization):
             assert (learner.memory.reward[dead] == 0).all()
 
     rows = Rows()
-    settings = dataclasses.replace(SMALL, normalise_rewards=False, vectorization=vectorization)
-    learner = PPO("CartPole-v1", settings, rows).run()
+    learner = small(cbs=rows, normalise_rewards=False, vectorization=vectorization).run()
     assert rows.real == learner.env_steps
     assert (rows.stored > rows.real) == (vectorization == "native")
     assert float(learner.network.normaliser.count) == rows.real
@@ -321,17 +289,6 @@ def test_evaluation_takes_the_likeliest_action_and_changes_no_statistics():
     np.testing.assert_equal(learner.normalise_rewards.state_dict(), before[1])
 
 
-def test_evaluating_at_the_end_plays_with_what_was_kept():
-    learner = small().run()
-    trained = parameters(learner)
-    returns = learner.evaluate(7)
-    assert returns.shape == (7,)
-    assert (returns == learner.evaluate(7)).all()
-    assert same(trained, parameters(learner))
-    learner.best_state = {name: np.zeros_like(values) for name, values in learner.best_state.items()}
-    assert learner.evaluate(50).max() < 15  # zero weights always push to the same side
-
-
 def test_what_a_progress_bar_shows_is_there_from_the_start():
     learner = small()
     assert learner.env_steps == learner.gradient_steps == 0
@@ -339,29 +296,6 @@ def test_what_a_progress_bar_shows_is_there_from_the_start():
     learner.run()
     assert math.isfinite(float(learner.loss))
     assert learner.loss.grad_fn is None
-
-
-def test_global_random_generators_are_left_alone():
-    torch.manual_seed(5)
-    np.random.seed(5)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
-    first = parameters(small().run())
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
-    torch.manual_seed(6)
-    assert same(first, parameters(small().run()))
-    assert not same(first, parameters(small(seed=1).run()))
-
-
-@pytest.mark.parametrize("made_anew", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])
-def test_a_copy_runs_the_same(made_anew):
-    learner = small().run(times=4)
-    twin = made_anew(learner)
-    assert twin.source.agent.network is twin.network
-    learner.run()
-    twin.run()
-    assert same(parameters(learner), parameters(twin))
-    assert twin.gradient_steps == learner.gradient_steps > 0
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "LooptreeOptions-v0", "LooptreePoint-v0"])
@@ -444,27 +378,6 @@ def test_repeating_what_is_shown(name, steps, least):
 # --- states -------------------------------------------------------------------------------------------------
 
 
-def test_a_state_holds_nothing_but_plain_containers():
-    assert_plain(small().state_dict())
-    assert_plain(small().run().state_dict())
-
-
-@pytest.mark.parametrize("passes", [1, 3, 8])
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(passes, env_id):
-    through = small(env_id=env_id).run()
-    stopped = small(env_id=env_id).run(times=passes)
-    loaded = small(env_id=env_id)
-    loaded.load_state_dict(stopped.state_dict())
-    loaded.run()
-    assert same(parameters(through), parameters(loaded))
-    assert same(through.network.buffers(), loaded.network.buffers())
-    assert loaded.count == through.count
-    assert loaded.gradient_steps == through.gradient_steps
-    assert loaded.best_return == through.best_return
-    assert all((loaded.best_state[name] == values).all() for name, values in through.best_state.items())
-
-
 def test_unsaved_environments_begin_new_episodes():
     learner = small(env_id="Acrobot-v1").run(times=3)
     state = learner.state_dict()
@@ -513,15 +426,3 @@ def test_settings_that_cannot_be(given, message):
     with pytest.raises(BadSetting) as error:
         PPOSettings(**given)
     assert str(error.value) == message
-
-
-def test_environments_that_do_not_fit():
-    with pytest.raises(UnknownEnvironment):
-        PPO("CartPool-v1")
-
-
-def test_the_registry():
-    algorithm = ALGORITHMS["ppo"]
-    assert (algorithm.learner, algorithm.settings) == (PPO, PPOSettings)
-    assert PPO("CartPole-v1").settings == PRESETS.settings("ppo", "CartPole-v1", PPOSettings) != PPOSettings()
-    assert PPO("MountainCarContinuous-v0").settings == PPOSettings()

@@ -12,7 +12,7 @@ from looptree.core.errors import BadSetting, NotACallback
 from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.categorical_dqn import CategoricalDQN, CategoricalDQNSettings
 from looptree.rl.algorithms.d3qn import D3QN, D3QNSettings
-from looptree.rl.algorithms.dqn import DQN, DQNSettings
+from looptree.rl.algorithms.dqn import DQN
 from looptree.rl.algorithms.rainbow import Rainbow, RainbowSettings
 from looptree.rl.presets import PRESETS
 from looptree.rl.state import module_state
@@ -22,23 +22,8 @@ from looptree.rl.variants.dueling import Dueling
 from looptree.rl.variants.n_step import NStep
 from looptree.rl.variants.noisy import Noisy
 from looptree.rl.variants.prioritized import Prioritized
+from tests.rl.learners import SMALL_DQN, dqn_of_lamps, small_dqn
 from tests.rl.plain import assert_plain
-from tests.rl.toys import register
-
-SMALL = DQNSettings(
-    total_env_steps=600,
-    env_steps_per_pass=50,
-    gradient_steps_per_pass=4,
-    learning_starts_env_steps=200,
-    replay_capacity=300,
-    batch_size=16,
-    hidden_sizes=(16, 16),
-    learning_rate=1e-3,
-    target_every_env_steps=20,
-    epsilon_fraction=0.5,
-    evaluate_every_env_steps=150,
-    evaluation_episodes=3,
-)
 
 VARIANTS = {
     "double": lambda: [DoubleQ()],
@@ -54,7 +39,7 @@ each_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
 def small(name, seed=0, **changes):
-    return DQN("CartPole-v1", dataclasses.replace(SMALL, **changes), VARIANTS[name](), seed=seed)
+    return small_dqn(seed, cbs=VARIANTS[name](), hidden_sizes=(16, 16), **changes)
 
 
 class Log(Callback):
@@ -70,23 +55,7 @@ def equal(left, right):
 
 @each_variant
 def test_learning_which_button_belongs_to_which_lamp(name):
-    register()
-    settings = DQNSettings(
-        total_env_steps=1200,
-        env_steps_per_pass=8,
-        gradient_steps_per_pass=8,
-        learning_starts_env_steps=100,
-        replay_capacity=1200,
-        hidden_sizes=(32,),
-        learning_rate=2e-3,
-        gamma=0.4,
-        target_every_env_steps=50,
-        epsilon_fraction=0.3,
-        evaluate_every_env_steps=400,
-        evaluation_episodes=5,
-    )
-    learner = DQN("LooptreeIdentity-v0", settings, VARIANTS[name](), seed=1).run()
-    assert learner.evaluate(10).mean() > 95  # of 100; by chance 25
+    assert dqn_of_lamps(VARIANTS[name](), seed=1).run().evaluate(10).mean() > 95  # of 100; by chance 25
 
 
 @pytest.mark.filterwarnings("error")
@@ -113,20 +82,20 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(name):
 
 def test_a_hook_that_two_variants_replace_is_refused():
     with pytest.raises(BindingError, match=r"DoubleQ.before_target.*DoubleQ.before_target"):
-        DQN("CartPole-v1", SMALL, [DoubleQ(), DoubleQ()]).run()
+        small_dqn(cbs=[DoubleQ(), DoubleQ()]).run()
     with pytest.raises(BindingError, match=r"NStep.on_sample.*NStep.on_sample"):
-        DQN("CartPole-v1", SMALL, [NStep(2), NStep(3)]).run()
+        small_dqn(cbs=[NStep(2), NStep(3)]).run()
 
 
 def test_a_part_of_the_network_that_two_variants_replace_is_refused():
     with pytest.raises(BadSetting) as error:
-        DQN("CartPole-v1", SMALL, [Dueling(), Dueling()])
+        small_dqn(cbs=[Dueling(), Dueling()])
     assert str(error.value) == "Dueling and Dueling both replace the network's head; plug in one of them only."
 
 
 def test_a_part_of_the_network_cannot_be_plugged_in_later():
     with pytest.raises(BadSetting) as error:
-        DQN("CartPole-v1", SMALL).add_cb(Dueling()).run()
+        small_dqn().add_cb(Dueling()).run()
     assert str(error.value) == (
         "Dueling is part of a network, and dqn's was made without it; "
         "hand it over when the learner is made: DQN(..., cbs=[Dueling()])."
@@ -134,16 +103,16 @@ def test_a_part_of_the_network_cannot_be_plugged_in_later():
 
 
 def test_others_can_be_plugged_in_between_runs():
-    learner = DQN("CartPole-v1", SMALL).run(times=6)
+    learner = small_dqn().run(times=6)
     learner.add_cb(DoubleQ()).add_cb(NStep(3)).run(times=2)
     learner.remove_cb(DoubleQ).run()
     assert learner.env_steps == 600
 
 
 def test_classes_fit_too_and_nothing_else():
-    assert "double_q · instead of QUpdate.before_target" in str(DQN("CartPole-v1", SMALL, DoubleQ))
+    assert "double_q · instead of QUpdate.before_target" in str(small_dqn(cbs=DoubleQ))
     with pytest.raises(NotACallback):
-        DQN("CartPole-v1", SMALL, ["DoubleQ"])
+        small_dqn(cbs=["DoubleQ"])
 
 
 def test_the_description_says_what_each_replaced():
@@ -183,7 +152,7 @@ def test_presets_plug_variants_into_an_unchanged_dqn(name, learner, variants):
 
 def test_settings_reach_the_variants():
     settings = RainbowSettings(
-        **dataclasses.asdict(SMALL),
+        **dataclasses.asdict(SMALL_DQN),
         target_steps=5,
         priority_alpha=0.3,
         priority_beta=0.7,

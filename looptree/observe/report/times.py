@@ -81,8 +81,8 @@ def _remarks(loop: Any) -> dict[str, Any]:
     """What a loop in a description and those below it remark of themselves, by their paths."""
     if not isinstance(loop, dict):
         return {}
-    inner_loops = loop.get("inner_loops", ())
-    said = [_remarks(inner) for inner in inner_loops if isinstance(inner_loops, list)]
+    inner_loops = loop.get("inner_loops")
+    said = [_remarks(inner) for inner in (inner_loops if isinstance(inner_loops, list) else ())]
     return {str(loop.get("path")): loop.get("remarks")} | {path: texts for each in said for path, texts in each.items()}
 
 

@@ -28,6 +28,10 @@ DATABASE = "run.db"
 LOCK = "run.lock"
 
 _JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")  # the end of a journal of several databases
+DEEPEST = 200
+"""How deep what is read of a run may be nested, for Python goes no deeper than some hundred; 50 loops inside each other
+take half of it."""
+
 _MOST_BYTES = 1 << 26  # of a file of JSON, which has a line for each hook
 
 
@@ -76,9 +80,21 @@ def json_in(folder: Path, name: str) -> Any:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise NotReadable(f"it is larger than {_MOST_BYTES >> 20} MiB")
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if _is_deep(found):
+            raise NotReadable(f"it is nested more than {DEEPEST} deep")
+        return found
     except (OSError, ValueError, RecursionError) as error:
         raise NotReadable(str(error)) from error
+
+
+def _is_deep(found: Any) -> bool:
+    layers, layer = 0, [found]
+    while layer and layers <= DEEPEST:
+        layers += 1
+        inside = (each.values() if isinstance(each, dict) else each for each in layer if isinstance(each, dict | list))
+        layer = [member for members in inside for member in members]
+    return bool(layer)
 
 
 def versions_json() -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from looptree.callbacks.fields import find_owner
 from looptree.core.errors import LooptreeError
 from looptree.core.loop import Loop
 from looptree.core.tree_html import tree_html
@@ -159,6 +160,8 @@ class Recorder:
         return self._writer.on_disk()
 
     def __enter__(self) -> Self:
+        for name in (*self._metrics, self._over):
+            find_owner(self.loop, name)
         with contextlib.ExitStack() as undo:
             self._trace = (
                 Trace(self.loop, *self._fields, keep=_KEPT_CHANGES, inside=self._inside) if self._fields else None

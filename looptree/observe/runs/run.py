@@ -291,7 +291,10 @@ class Run:
             "SELECT path, kind, calls, total_s, own_s, all_s, place, name, note, depth, key FROM timings ORDER BY line",
             [_TEXT, _TEXT, _WHOLE, _NUMBER, _NUMBER, _NUMBER, _TEXT, _TEXT, _TEXT, _WHOLE, _TEXT],
         )
-        return [Timing(*columns) for columns in rows]
+        timings = [Timing(*columns) for columns in rows]
+        if any(timing.depth > files.DEEPEST for timing in timings):
+            raise self._strange()
+        return timings
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -419,7 +422,7 @@ class Run:
             rows = connection.execute(statement, values).fetchall()
         for column, kind in zip(zip(*rows), kinds):
             if not set(map(type, column)) <= kind:
-                raise self._damaged(files.DATABASE, "there are values in it that a Recorder does not write")
+                raise self._strange()
         return rows
 
     @contextmanager
@@ -458,8 +461,11 @@ class Run:
     def _sentences(self, text: str) -> tuple[str, ...]:
         found = self._loaded(text)
         if not isinstance(found, list):
-            raise self._damaged(files.DATABASE, "there are values in it that a Recorder does not write")
+            raise self._strange()
         return tuple(map(str, found))
+
+    def _strange(self) -> NotARun:
+        return self._damaged(files.DATABASE, "there are values in it that a Recorder does not write")
 
     def _damaged(self, name: str, why: str) -> NotARun:
         return NotARun(f"{self.folder / name} cannot be read: {why}.")

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from looptree.observe.report import report
 from looptree.observe.runs import Run
 from tests.observe.recorded import Training, interrupted, recorded
 from tests.observe.report.browsing import Opened
+from tests.observe.report.poisoned import EVIL, poisoned
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,34 @@ def test_keys_fold_the_tree_and_sort_the_table(opened: Opened, reports: dict[str
     calls = page.locator("#slowest tbody td:nth-of-type(1)").all_inner_texts()
     assert calls == sorted(calls, key=lambda each: -int(each.replace(",", "")))
     assert page.locator("#slowest [aria-sort=descending]").inner_text().startswith("Calls")
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_texts_of_a_run_are_never_carried_out(opened: Opened, tmp_path: Path, kind: str) -> None:
+    """Nothing of them becomes an element, so that there is nothing for the page's rules to keep from running; what does
+    run, or is kept from it, would be told in the console."""
+    run = poisoned(tmp_path)
+    pages = [run] if kind == "run" else [run, recorded(tmp_path / "other")]
+    page = opened.open(report(*pages).save(tmp_path / "page.html").as_uri())
+    handled_through(page)
+    assert page.locator("img, svg[onload], [onerror], [onmouseover], a[href^=javascript]").count() == 0
+    assert page.locator("script").count() == 3
+    assert EVIL in page.locator("body").text_content()
+
+
+def handled_through(page: Page) -> None:
+    """Whatever can be done on a page is done."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    for axis in page.get_by_role("radio").all():
+        axis.check()
+    for chart in page.locator("[data-chart] .main-svg .nsewdrag").all():
+        chart.hover()
+    field = page.get_by_label("Field")
+    for number in range(field.locator("option").count() if field.count() else 0):
+        field.select_option(index=number)
+    for button in page.get_by_role("button").all():
+        if button.is_visible():
+            button.click()
 
 
 def test_the_theme_is_changed(opened: Opened, reports: dict[str, Path]) -> None:

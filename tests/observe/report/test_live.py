@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from looptree.observe.report.live import CannotListen, LiveReport
 from looptree.observe.runs import Run
 from tests.observe.recorded import Training, recorded
 from tests.observe.report.browsing import Opened
+from tests.observe.report.poisoned import EVIL, poisoned
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LONGEST_S = 60
@@ -242,6 +243,19 @@ def test_ctrl_c_ends_it_while_it_draws_and_is_asked(tmp_path: Path) -> None:
     with following(run.folder) as served, socket.create_connection(("127.0.0.1", served.port)) as asking:
         asking.sendall(b"GET /news HTTP/1.1\r\nHost: localhost\r\n\r\n")
         served.end()
+
+
+def test_texts_of_a_run_are_never_carried_out(opened: Opened, tmp_path: Path) -> None:
+    run = poisoned(tmp_path)
+    with closing(sqlite3.connect(run.folder / "run.db")) as connection, connection:
+        connection.execute("UPDATE sessions SET ended = NULL WHERE number = 3")  # so that it asks for news
+    with following(run.folder) as served:
+        page = opened.open(served.address)
+        with closing(sqlite3.connect(run.folder / "run.db")) as connection, connection:
+            connection.execute("UPDATE names SET name = name || ?", (f"{EVIL} news",))
+        page.get_by_text(f"{EVIL} news").first.wait_for(state="attached")
+        assert page.locator("img, svg[onload], [onerror], [onmouseover], a[href^=javascript]").count() == 0
+        assert page.locator("script").count() == 4
 
 
 # whom it answers, and what

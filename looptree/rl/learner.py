@@ -4,9 +4,11 @@ itself."""
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.optimizers import Optimizer
 from looptree.rl.seeding import stream
+from looptree.rl.settings import plain
 from looptree.rl.source import EpisodeSource, Source
 from looptree.rl.state import load_module_state, load_optimizer_state, module_state, optimizer_state
 from looptree.rl.transition import Transition
@@ -50,6 +53,10 @@ class Learner(Loop):
     traced: ClassVar[tuple[str, ...]] = ("valid_return", "best_return")
     """The fields of which a Recorder is to keep every change: those that change no more than once a pass."""
 
+    settings: Any = None  # of the algorithm; None where a learner has none
+    other_versions: tuple[
+        str, ...
+    ] = ()  # of packages, with which the checkpoint was written that this run goes on from
     loss: Tensor  # () the latest minibatch's, NaN before the first
     valid_return: float  # mean return of the latest evaluation, NaN before the first
     best_return: float  # mean return of the best evaluation, minus infinity before the first
@@ -173,10 +180,11 @@ class Learner(Loop):
     def inexact(self) -> tuple[str, ...]:
         """What of the latest state that was loaded this run cannot go on with exactly: a sentence for each, none where
         it goes on as if it had never been interrupted."""
-        reason = self.source.restarted
-        if not reason:
-            return ()
-        return (f"The episodes under way count as truncated, and new ones begin: {reason}",)
+        what = {
+            "The episodes under way count as truncated, and new ones begin": self.source.restarted,
+            "Evaluations are made in new environments": self.valid_source.restarted,
+        }
+        return tuple(f"{sentence}: {reason}" for sentence, reason in what.items() if reason) + self.other_versions
 
     def episode_source(
         self,
@@ -205,9 +213,46 @@ class Learner(Loop):
         source.close()
         return source.returns
 
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        cbs: Callbacks | None = None,
+        *,
+        env_id: str | None = None,
+        wrappers: Sequence[str] | None = None,
+    ) -> Self:
+        """The learner of a run, which goes on from the run's newest whole checkpoint as if it had never been
+        interrupted.
+
+            DQN("CartPole-v1").run(cbs=Checkpoint("runs/first"))
+            ...
+            DQN.resume("runs/first").run(cbs=Checkpoint("runs/first"))
+
+        It is made with the environment, the settings and the seed of that run, and with `cbs`, which are to be those
+        that it was made with. `Learner.resume` makes a learner of whichever of looptree's algorithms it was, a class of
+        your own goes on with its own runs. What is not exact `inexact` says. Needs the package safetensors.
+
+        Args:
+            path: of the run's folder, or of one of its checkpoints.
+            cbs: callbacks and variants.
+            env_id: stands for the run's where that is of a module, `module:id`: what a file names is not imported.
+            wrappers: stand for the run's where one of them is of a module.
+
+        Raises:
+            CheckpointError: there is no whole checkpoint, or none that can be read here.
+            StateMismatch: the run is of another class or other callbacks, or the checkpoint does not say of what.
+            BadSetting: the settings are none of this version's.
+            NamesModule: the environment or a wrapper is of a module, and nothing is given for it.
+        """
+        # Algorithms are built on this class, so that it finds them only when it is asked to.
+        found: Self = importlib.import_module("looptree.rl.resumed").resumed(cls, path, cbs, env_id, wrappers)
+        return found
+
     def state_dict(self) -> dict[str, Any]:
-        """The whole state of the run between two passes."""
+        """The whole state of the run between two passes, and what the learner was made with."""
         return super().state_dict() | {
+            "made_with": self._made_with(),
             "network": module_state(self.network),
             "valid_return": self.valid_return,
             "best_return": self.best_return,
@@ -226,6 +271,12 @@ class Learner(Loop):
         self.best_return = state["best_return"]
         self.best_env_steps = state["best_env_steps"]
         self.best_state = {name: values.copy() for name, values in state["best_state"].items()}
+
+    def _made_with(self) -> dict[str, Any] | None:
+        if self.settings is None:
+            return None
+        kind = type(self).__name__
+        return {"learner": kind, "env_id": self.env_id, "seed": self.seed, "settings": plain(self.settings)}
 
 
 class Update(Loop):

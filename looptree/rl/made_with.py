@@ -7,22 +7,22 @@ name among looptree's own, and of another's modules only those are imported that
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from looptree.core.errors import BadSetting
-from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.agent import Callbacks
+from looptree.rl.algorithms import ALGORITHMS, Algorithm
 from looptree.rl.errors import NamesModule
 from looptree.rl.learner import Learner
-from looptree.rl.settings import settings_from
+from looptree.rl.settings import plain, settings_from
 
-_KINDS = {"algorithm": str, "env_id": str, "seed": int, "settings": dict}
+_KINDS = {"env_id": str, "seed": int, "settings": dict}
 
 
 def made_with(algorithm: str, env_id: str, settings: Any, seed: int) -> dict[str, Any]:
     """What a learner of `ALGORITHMS` is made with, as JSON can hold it."""
-    return {"algorithm": algorithm, "env_id": env_id, "seed": seed, "settings": _in_words(dataclasses.asdict(settings))}
+    return {"algorithm": algorithm, "env_id": env_id, "seed": seed, "settings": plain(settings)}
 
 
 def made_again(made: Any, env_id: str | None = None, wrappers: Sequence[str] | None = None) -> Learner:
@@ -36,14 +36,30 @@ def made_again(made: Any, env_id: str | None = None, wrappers: Sequence[str] | N
         NamesModule: the data names a module, and nothing was given instead.
         UnknownEnvironment, EnvironmentUnavailable, UnknownWrapper, UnfitEnvironment: it cannot be made here.
     """
-    if not isinstance(made, dict) or not all(isinstance(made.get(name), kind) for name, kind in _KINDS.items()):
+    if not isinstance(made, dict) or not isinstance(made.get("algorithm"), str):
         raise BadSetting("this is not what looptree train writes.")
     algorithm = ALGORITHMS.get(made["algorithm"])
     if algorithm is None:
         raise BadSetting(f"there is no algorithm {made['algorithm']!r}.")
+    return learner_of(algorithm, made, env_id, wrappers)
+
+
+def learner_of(
+    algorithm: Algorithm,
+    made: Mapping[str, Any],
+    env_id: str | None = None,
+    wrappers: Sequence[str] | None = None,
+    cbs: Callbacks | None = None,
+) -> Learner:
+    """A learner with the environment, the settings and the seed that `made` has, and these callbacks.
+
+    Raises what `made_again` does.
+    """
+    if not all(isinstance(made.get(name), kind) for name, kind in _KINDS.items()):
+        raise BadSetting("this is not what looptree train writes.")
     if made["seed"] < 0:
         raise BadSetting(f"seed {made['seed']}: a whole number of 0 or more would fit.")
-    settings = settings_from(algorithm.settings, _in_numbers(made["settings"]))
+    settings = settings_from(algorithm.settings, made["settings"])
     if wrappers is not None:
         settings = dataclasses.replace(settings, wrappers=tuple(wrappers))
     else:
@@ -51,7 +67,7 @@ def made_again(made: Any, env_id: str | None = None, wrappers: Sequence[str] | N
     if env_id is None:
         _refuse_modules("env_id", [made["env_id"]])
     make: Callable[..., Learner] = algorithm.learner
-    return make(env_id or made["env_id"], settings, seed=made["seed"])
+    return make(env_id or made["env_id"], settings, cbs, seed=made["seed"])
 
 
 def _refuse_modules(name: str, texts: Sequence[str]) -> None:
@@ -60,16 +76,5 @@ def _refuse_modules(name: str, texts: Sequence[str]) -> None:
         flag, words = f"--{name.replace('_', '-')}", " ".join(map(repr, texts))
         raise NamesModule(
             f"It is of {' '.join(texts)}, and a module is imported only if you name it yourself: {flag} {words} would "
-            f"fit, if you trust that."
+            f"fit (in Python, {name}=), if you trust that."
         )
-
-
-def _in_words(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which infinite numbers, which JSON has no way to write, are the words "inf" and "-inf"."""
-    return {
-        name: str(value) if isinstance(value, float) and math.isinf(value) else value for name, value in values.items()
-    }
-
-
-def _in_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: float(value) if value in ("inf", "-inf") else value for name, value in values.items()}

@@ -62,11 +62,13 @@ class ReplayedEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
             "observation": np.array(self._observation),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Play the episode of a state up to where it was.
+    def load_state_dict(self, state: dict[str, Any] | None) -> None:
+        """Play the episode of a state up to where it was; None is for one without (see `without_episodes`).
 
         Raises `EnvironmentStateError` where that leads elsewhere, as with another version of Box2D it may.
         """
+        if state is None:
+            return
         begun = state["begun"]
         if begun["generator"] is not None:
             self.unwrapped.np_random = generator_from(begun["generator"])
@@ -78,6 +80,18 @@ class ReplayedEpisodes(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"{type(self.unwrapped).__name__} was led to another observation by the same {len(state['actions'])} "
                 f"actions; another version of Box2D may be the reason."
             )
+
+
+def without_episodes(state: Any) -> Any:
+    """An environment's state for going on with new episodes only: what would have to be played once more is left out,
+    for of that nothing is left after a reset."""
+    if isinstance(state, list):
+        return [without_episodes(member) for member in state]
+    if not isinstance(state, dict):
+        return state
+    if state.get("class") == ReplayedEpisodes.__name__:
+        return state | {"own": None}
+    return {name: without_episodes(member) for name, member in state.items()}
 
 
 def _empty_world(environment: Any) -> None:

@@ -4,11 +4,13 @@ be."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from looptree.core.errors import BadSetting, listed, nearest
 
+_INFINITE = ("inf", "-inf")
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -18,8 +20,21 @@ _KINDS = {
 }
 
 
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings by name as JSON can hold them, for `settings_from`: tuples are lists, infinite numbers the words "inf"
+    and "-inf"."""
+    return {name: _in_words(value) for name, value in dataclasses.asdict(settings).items()}
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
 def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Settings made of values by name as a data file has them: lists are tuples, whole numbers are numbers too.
+    """Settings made of values by name as a data file has them: lists are tuples, whole numbers are numbers too, and so
+    are the words "inf" and "-inf".
 
     Raises `BadSetting` for a name that the settings do not have (with the nearest), and for a value of another kind or
     one that cannot be.
@@ -42,6 +57,8 @@ def _is_of(kind: Any, value: Any) -> bool:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(_is_of(get_args(kind)[0], member) for member in value)
+    if kind is float and value in _INFINITE:
+        return True
     wanted = (int, float) if kind is float else kind
     return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
 

@@ -20,6 +20,8 @@ from looptree.rl.environments import Recipe, autoreset_mode
 from looptree.rl.errors import EnvironmentBroken, EnvironmentNotSaved, EnvironmentStateError
 from looptree.rl.finite import check_given
 from looptree.rl.packed import check_observations, entries, fill, kept_type
+from looptree.rl.pool import PoolVectorEnv
+from looptree.rl.replayed import without_episodes
 from looptree.rl.seeding import child, environment_seeds, integer_seed, stream
 from looptree.rl.transition import Transition
 from looptree.rl.workers import LOST, MOST_FAILURES
@@ -151,7 +153,7 @@ class GymSource(Source):
     An environment that breaks in a process of its own (see `RestartingVectorEnv`) loses its step: the row is
     truncated and not `real`, and a new episode begins from a seed not used before. `restarts` counts them.
 
-    In the middle of an episode `state_dict` has the state of the environments too. Where that cannot be saved, an
+    `state_dict` has the state of the environments too. Where that cannot be saved, an
     `EnvironmentNotSaved` warning says so once; when the state is loaded `restarted` says why, and the next run begins
     new episodes, from seeds not used before.
     """
@@ -190,6 +192,7 @@ class GymSource(Source):
         self.autoreset_mode = autoreset_mode(environments)
         self.seed = stream(seed, "source") if isinstance(seed, int) else seed
         self._resetting = np.zeros(environments.num_envs, np.bool_)  # where the next step is only a reset
+        self._used = False  # whether the environments have been reset before
         self._has_warned = False  # that the environments cannot be saved
         if agent is None:
             agent = RandomAgent(environments.action_space, child(self.seed, "actions"))
@@ -211,6 +214,7 @@ class GymSource(Source):
         seed = child(self.seed, str(self.env_steps))
         one_each = isinstance(self.environments.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         seeds: Any = environment_seeds(seed, self.num_envs) if one_each else integer_seed(seed)
+        self._used = True
         observation, _ = self.environments.reset(seed=seeds)
         self.observation = self._copied(observation)
         check_given("observation", self.observation, self)
@@ -261,9 +265,10 @@ class GymSource(Source):
         state, reason = self._environment_state()
         if reason and not self._has_warned:
             self._has_warned = True
+            cut = ", and counts those under way as truncated" if self.begun else ""
             warnings.warn(
                 f"The environments of {self.name} cannot be saved: {reason} A run that goes on from this state begins "
-                f"new episodes there, and counts those under way as truncated.",
+                f"new episodes in new ones{cut}.",
                 EnvironmentNotSaved,
                 stacklevel=2,
             )
@@ -283,23 +288,27 @@ class GymSource(Source):
         self._go_on(state["environments"], state["why_not_environments"])
 
     def _environment_state(self) -> tuple[dict[str, Any] | None, str]:
-        """The state of the environments, or None and the reason why there is none."""
-        if not self.begun:
+        """The state of the environments, or None and the reason why there is none, which is empty where they are as
+        good as new. Between episodes there is something to save too: a wrapper may go on measuring."""
+        renewed = isinstance(self.environments.unwrapped, PoolVectorEnv) and not self.begun
+        if not self._used or renewed:
             return None, ""
         try:
-            return environment_state(self.environments), ""
+            state = environment_state(self.environments)
         except EnvironmentStateError as error:
             return None, str(error)
+        return state if self.begun else without_episodes(state), ""
 
     def _go_on(self, state: dict[str, Any] | None, reason: str) -> None:
         """Bring the environments to a state; where there is none, the next run begins new episodes."""
         if state is not None:
             try:
                 restore_environment(self.environments, state)
+                self._used = True
             except EnvironmentStateError as error:
                 state, reason = None, str(error)
         self.restarted = reason
-        self.begun = state is not None
+        self.begun = self.begun and state is not None
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -324,6 +324,7 @@ def test_unsaved_environments_end_their_episodes_as_truncated():
         loaded.load_state_dict(learner.state_dict())
     assert loaded.inexact == (
         "The episodes under way count as truncated, and new ones begin: Physics.engine (Engine) is no plain data.",
+        "Evaluations are made in new environments: Physics.engine (Engine) is no plain data.",
     )
     latest = loaded.memory.read(torch.tensor([248, 249]))
     loaded.run(times=1)

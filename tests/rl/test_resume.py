@@ -1,6 +1,9 @@
 """The same seed gives the same run bit by bit: twice in a process, in another process, and in a run that was stopped
-after some pass and goes on in another process from its state."""
+after some pass and goes on in another process from its checkpoint."""
 
+import copy
+import importlib.util
+import math
 import os
 import pickle
 import random
@@ -11,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from looptree import Callback
+from looptree import Callback, Checkpoint
 from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.learner import Learner
 from tests.rl.identities import register
 
 REPLAYING = {
@@ -48,34 +52,54 @@ SETTINGS = {
     "c51": REPLAYING,
     "rainbow": REPLAYING | {"num_envs": 2},
 }
-ENVIRONMENTS = {
-    "CartPole-v1": tuple(SETTINGS),
-    "MountainCar-v0": tuple(SETTINGS),
-    "Pendulum-v1": ("a2c", "ppo"),
-    "LooptreeSeenEntries-v0": ("dqn", "ppo"),
-    "LooptreeStacked-v0": ("a2c", "rainbow"),
+# What a kind of environments adds: how they stand side by side, and what they wear.
+KINDS = {
+    "": {},
+    "sync": {"vectorization": "sync", "num_envs": 2},
+    "async": {"vectorization": "async", "num_envs": 2},
+    "wrapped": {
+        "num_envs": 2,
+        "wrappers": ("TimeLimit(40)", "NormalizeObservation", "NormalizeReward", "FrameStackObservation(2)"),
+    },
 }
-RUNS = [f"{algorithm} {env_id}" for env_id, algorithms in ENVIRONMENTS.items() for algorithm in algorithms]
+EVERY = tuple(SETTINGS)
+RUNS = [f"{algorithm} {env_id}" for env_id in ("CartPole-v1", "MountainCar-v0") for algorithm in EVERY]
+RUNS += [f"{algorithm} CartPole-v1 {kind}" for kind in KINDS if kind for algorithm in EVERY]
+RUNS += ["a2c Pendulum-v1", "ppo Pendulum-v1", "dqn LooptreeSeenEntries-v0", "ppo LooptreeSeenEntries-v0"]
+RUNS += ["a2c LooptreeStacked-v0", "rainbow LooptreeStacked-v0"]
+if importlib.util.find_spec("Box2D"):
+    RUNS += [f"{algorithm} LunarLander-v3" for algorithm in EVERY]
+    RUNS += ["ppo BipedalWalker-v3 sync", "a2c LunarLanderContinuous-v3 async"]
+if importlib.util.find_spec("mujoco"):
+    RUNS += ["a2c Hopper-v5", "ppo Ant-v5 async", "ppo HalfCheetah-v5 wrapped"]
+
+# SWIG's types have no module; where that warning is an error, importing Box2D ends the process.
+pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
 
 # Where the runs are stopped is drawn anew each time; what failed is repeated with the number that it names.
 DRAWN = int(os.environ.get("LOOPTREE_STOPS") or random.SystemRandom().randrange(1_000_000))
 
-# The child runs each from the beginning, and once more from the state that it was given. (pickle carries plain
-# containers.)
+# The child runs each from the beginning, and once more from its checkpoint. (pickle carries plain containers.)
 CHILD = """
 import pickle, sys
-from tests.rl.test_resume import fresh
-before, after = sys.argv[1:]
-with open(before, "rb") as file:
-    states = pickle.load(file)
-ended = {}
-for run, state in states.items():
-    loaded = fresh(run)
-    loaded.load_state_dict(state)
-    ended[run] = fresh(run).run().state_dict(), loaded.run().state_dict()
-with open(after, "wb") as file:
-    pickle.dump(ended, file)
+from pathlib import Path
+from tests.rl.test_resume import RUNS, fresh, resumed, to_the_end
+folder = Path(sys.argv[1])
+ended = {run: (to_the_end(fresh(run)), to_the_end(resumed(folder, run))) for run in RUNS}
+(folder / "ended").write_bytes(pickle.dumps(ended))
 """
+
+
+class Noted(Callback):
+    """Keeps what a Recorder would of each pass."""
+
+    def __init__(self):
+        self.rows = []
+
+    def after_pass(self):
+        values = [getattr(self.loop, name) for name in self.loop.metrics]
+        values = [math.nan if value is None else float(value) for value in values]
+        self.rows.append([self.loop.count, self.loop.env_steps, *values])
 
 
 class StopAt(Callback):
@@ -91,12 +115,37 @@ class StopAt(Callback):
 
 def fresh(run):
     register()
-    name, env_id = run.split()
+    name, env_id, *kind = run.split()
     algorithm = ALGORITHMS[name]
-    settings = SETTINGS[name]
+    settings = SETTINGS[name] | KINDS[" ".join(kind)]
     if env_id.startswith("Looptree") and "normalise_observations" in settings:
         settings = settings | {"normalise_observations": False}  # images are scaled as they are
     return algorithm.learner(env_id, algorithm.settings(**settings), seed=3)
+
+
+def resumed(folder, run):
+    register()
+    learner = Learner.resume(folder_of(folder, run))
+    assert type(learner) is ALGORITHMS[run.split()[0]].learner and learner.inexact == ()
+    return learner
+
+
+def folder_of(folder, run):
+    return folder / run.replace(" ", "_")
+
+
+def to_the_end(learner):
+    """The rows of the passes that were left, and the state in the end."""
+    noted = Noted()
+    learner.run(cbs=noted)
+    state = copy.deepcopy(learner.state_dict())
+    closed(learner)
+    return noted.rows, state
+
+
+def closed(learner):
+    for source in (learner.source, learner.valid_source):
+        source.close()
 
 
 def last_pass_before_the_stop(run):
@@ -106,31 +155,26 @@ def last_pass_before_the_stop(run):
 
 @pytest.fixture(scope="module")
 def in_another_process(tmp_path_factory):
-    """The states in which the runs end there: from the beginning, and from where they were stopped here."""
-    folder = tmp_path_factory.mktemp("states")
-    before, after = folder / "before", folder / "after"
-    states = {}
+    """How the runs end there: from the beginning, and from where they were stopped here."""
+    folder = tmp_path_factory.mktemp("runs")
     for run in RUNS:
         learner = fresh(run)
-        learner.run(cbs=[StopAt(last_pass_before_the_stop(run))])
+        learner.run(cbs=[StopAt(last_pass_before_the_stop(run)), Checkpoint(folder_of(folder, run))])
         assert learner.ended == "stopped by StopAt.after_pass: enough for today"
-        states[run] = learner.state_dict()
-    before.write_bytes(pickle.dumps(states))
-    subprocess.run(
-        [sys.executable, "-c", CHILD, str(before), str(after)], cwd=Path(__file__).parents[2], check=True, timeout=200
-    )
-    return pickle.loads(after.read_bytes())
+        closed(learner)
+    subprocess.run([sys.executable, "-c", CHILD, str(folder)], cwd=Path(__file__).parents[2], check=True, timeout=400)
+    return pickle.loads((folder / "ended").read_bytes())
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_same_seed_ends_in_the_same_state(run, in_another_process):
-    once = fresh(run).run().state_dict()
+    rows, once = to_the_end(fresh(run))
     assert_learnt(once, fresh(run).state_dict())
-    assert_same(fresh(run).run().state_dict(), once, f"{run}, once more")
+    assert_same(to_the_end(fresh(run)), (rows, once), f"{run}, once more")
     from_the_beginning, from_the_stop = in_another_process[run]
-    assert_same(from_the_beginning, once, f"{run} in another process")
+    assert_same(from_the_beginning, (rows, once), f"{run} in another process")
     stop = last_pass_before_the_stop(run)
-    assert_same(from_the_stop, once, f"{run}, stopped after pass {stop} (LOOPTREE_STOPS={DRAWN})")
+    assert_same(from_the_stop, (rows[stop:], once), f"{run}, stopped after pass {stop} (LOOPTREE_STOPS={DRAWN})")
 
 
 def assert_learnt(end, beginning):

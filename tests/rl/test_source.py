@@ -218,7 +218,7 @@ def test_what_cannot_be_saved_begins_anew_and_says_why():
     source.state_dict()  # does not say so again
     assert [str(warning.message) for warning in told] == [
         "The environments of gym_source cannot be saved: Physics.engine (Engine) is no plain data. A run that goes on "
-        "from this state begins new episodes there, and counts those under way as truncated."
+        "from this state begins new episodes in new ones, and counts those under way as truncated."
     ]
     assert_plain(state)
     loaded = GymSource("LooptreePhysics-v0", 2, times=30)

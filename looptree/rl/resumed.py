@@ -1,0 +1,56 @@
+"""Resumed: a learner made again from a checkpoint of itself, in the state that this holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from looptree.callbacks.checkpoints import Loaded, load_checkpoint, newest_checkpoint
+from looptree.callbacks.checkpoints.layout import MANIFEST
+from looptree.core.errors import StateMismatch
+from looptree.rl.agent import Callbacks
+from looptree.rl.algorithms import ALGORITHMS, Algorithm
+from looptree.rl.learner import Learner
+from looptree.rl.made_with import learner_of
+
+
+def resumed(
+    kind: type[Learner],
+    path: str | Path,
+    cbs: Callbacks | None = None,
+    env_id: str | None = None,
+    wrappers: Sequence[str] | None = None,
+) -> Learner:
+    """What `Learner.resume` gives; `kind` is the class on which it was called."""
+    loaded = load_checkpoint(path) if (Path(path) / MANIFEST).exists() else newest_checkpoint(path)
+    made = _made_with(loaded)
+    learner = learner_of(_algorithm(kind, made["learner"], path), made, env_id, wrappers, cbs)
+    learner.load_state_dict(loaded.state)
+    learner.other_versions = tuple(f"The checkpoint was {each}." for each in loaded.other_versions)
+    return learner
+
+
+def _made_with(loaded: Loaded) -> dict[str, Any]:
+    """What the learner of a checkpoint was made with."""
+    made = loaded.state.get("made_with") if isinstance(loaded.state, dict) else None
+    if not isinstance(made, dict) or not isinstance(made.get("learner"), str):
+        raise StateMismatch(
+            f"{loaded.path} does not say what its loop was made with. Make that as it was, and load what is there: "
+            f"loop.load_state_dict(load_checkpoint({str(loaded.path)!r}).state)"
+        )
+    return made
+
+
+def _algorithm(kind: type[Learner], name: str, path: str | Path) -> Algorithm:
+    """What makes a learner whose class has that name: `kind`, or looptree's own of that name where it is a kind of
+    `kind`. A class is never looked for elsewhere because a file names it."""
+    for algorithm in ALGORITHMS.values():
+        if algorithm.learner.__name__ == name and issubclass(algorithm.learner, kind):
+            return algorithm
+    if kind.__name__ == name:
+        for base in kind.__mro__:
+            for algorithm in ALGORITHMS.values():
+                if algorithm.learner is base:
+                    return Algorithm(kind, algorithm.settings)
+    raise StateMismatch(f"{path} is of a {name}, not of a {kind.__name__}; {name}.resume({str(path)!r}) would fit.")

@@ -158,6 +158,34 @@ def test_large_arrays_are_written_as_they_are_at_that_moment(tmp_path):
         assert (rows[0], rows[-1]) == (count, count)
 
 
+# Prints by how many MiB the most memory in use has grown while 128 MiB were written.
+LARGE = """
+import resource, sys
+import numpy as np
+from looptree import Checkpoint, Loop
+from looptree.callbacks.checkpoints import newest_checkpoint
+
+class Large(Loop):
+    rows = np.ones((8, 2**21))
+    def on_step(self):
+        pass
+    def state_dict(self):
+        return super().state_dict() | {"rows": list(self.rows)}
+
+loop = Large()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loop.run(1, cbs=Checkpoint(sys.argv[1], keep=1))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+assert all((rows == 1).all() for rows in newest_checkpoint(sys.argv[1]).state["rows"])
+"""
+
+
+def test_large_arrays_are_not_held_twice(tmp_path):
+    command = [sys.executable, "-c", LARGE, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=True)
+    assert int(done.stdout) < 32
+
+
 def test_what_is_done_beforehand_is_done_before_the_checkpoint_is_in_its_place(tmp_path):
     done = []
 

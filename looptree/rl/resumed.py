@@ -26,7 +26,7 @@ def resumed(
     loaded = load_checkpoint(path) if (Path(path) / MANIFEST).exists() else newest_checkpoint(path)
     made = _made_with(loaded)
     learner = learner_of(_algorithm(kind, made["learner"], path), made, env_id, wrappers, cbs)
-    learner.load_state_dict(loaded.state)
+    loaded.into(learner)
     learner.other_versions = tuple(f"The checkpoint was {each}." for each in loaded.other_versions)
     return learner
 

@@ -1,7 +1,8 @@
 """main: the command `looptree`, and the statuses with which it exits.
 
     0    done; a live report, by Ctrl-C
-    1    something failed while it ran; the traceback is on standard error
+    1    something failed while it ran, and the traceback is on standard error; or a disk did not take what was to be
+         written, and where it is instead is said there
     2    the command line does not fit; one sentence on standard error says what would
     130  interrupted by Ctrl-C
     143  ended by SIGTERM

@@ -6,6 +6,8 @@ import contextlib
 import datetime
 import itertools
 import re
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from looptree.cli.results import save_results
 from looptree.cli.usage import UsageError
 from looptree.core.callback import Callback
 from looptree.core.errors import LooptreeError
-from looptree.observe.runs import Recorder, Run
+from looptree.observe.runs import Recorder
 from looptree.observe.runs.recorder import RunExists
 from looptree.observe.save import CannotSave
 from looptree.rl.learner import Learner
@@ -42,20 +44,51 @@ def train(options: Options) -> int:
     with contextlib.ExitStack() as stack:
         _begin(recorder, stack)
         status = trained(learner, *checkpoints(recorder, options.checkpoint_every_s))
-    conclude(learner, recorder)
-    return status
+    return conclude(learner, recorder) or status
 
 
-def conclude(learner: Learner, recorder: Recorder) -> None:
-    """What comes behind a training: print where the time went, evaluate the agent that is kept, and write it all."""
+def conclude(learner: Learner, recorder: Recorder) -> int:
+    """What comes behind a training: print where the time went, evaluate the agent that is kept, and write it all.
+
+    The status is 1 where the disk did not take all of it.
+    """
     print(recorder.profile)
     print(ending(learner))
     returns = learner.evaluate(_EVALUATION_EPISODES)
     print(_evaluation(learner, returns))
-    train_s = Run(recorder.folder).seconds
-    save_results(recorder.folder, _results(learner, returns, train_s), learner.kept_state)
+    results_taken = _save_somewhere(recorder.folder, _results(learner, returns, recorder.seconds), learner.kept_state)
     print(f"run: {recorder.folder}")
-    print(f"report: {save_report([recorder.folder])}")
+    return 0 if _reported(recorder.folder) and results_taken and recorder.whole else 1
+
+
+def _save_somewhere(folder: Path, results: dict[str, Any], agent: dict[str, Any]) -> bool:
+    """Save results in a folder, and where that takes nothing, where temporary files go; whether the folder took them.
+
+    Raises:
+        CannotSave: there is no place at all.
+    """
+    try:
+        save_results(folder, results, agent)
+    except CannotSave as error:
+        elsewhere = Path(tempfile.mkdtemp(prefix="looptree-"))
+        save_results(elsewhere, results, agent)
+        _complain(f"{error} The agent and the results are in {elsewhere} instead; move them to {folder}.")
+        return False
+    return True
+
+
+def _reported(folder: Path) -> bool:
+    """Write the page about a run; whether that could be done."""
+    try:
+        print(f"report: {save_report([folder])}")
+    except UsageError as error:
+        _complain(f"there is no report. {error}")
+        return False
+    return True
+
+
+def _complain(text: str) -> None:
+    print(f"looptree: {text}", file=sys.stderr)
 
 
 def checkpoints(recorder: Recorder, every_s: float) -> list[Checkpoint]:

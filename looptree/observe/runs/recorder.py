@@ -91,6 +91,7 @@ class Recorder:
     Attributes:
         folder: the folder; after the end, where the disk would not take the run, the one that it was written to.
         profile: the times, to be printed or asked.
+        whole: after the end, whether all that was recorded is in the folder that was asked for.
 
     Raises:
         NotALoop, NoSuchField, BindingError: what was given does not fit, when the `with` begins.
@@ -113,6 +114,7 @@ class Recorder:
         self.loop = given_loop(loop, "Recorder")
         self.folder = Path(folder)
         self.profile = Profile(loop)
+        self.whole = True
         self._metrics = tuple(metrics)
         self._over = over
         self._fields = tuple(fields)
@@ -149,6 +151,11 @@ class Recorder:
         recorder._resumes = True
         recorder._inexact = tuple(inexact)
         return recorder
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken up to its latest pass, in all sessions."""
+        return self._sampler.seconds
 
     def on_disk(self) -> Callable[[], None]:
         """Hand over all that has been recorded by now, and return what waits, in whatever thread it is called, until
@@ -203,6 +210,7 @@ class Recorder:
         finally:
             self._watching.close()
         self._warn()
+        self.whole = not (self._writer.rescued or self._writer.waiting or self._writer.unfit or self._sampler.left_out)
         if self._writer.rescued is not None:
             self._move_to(self._writer.rescued)
         elif self._writer.waiting:

@@ -17,7 +17,7 @@ class Sampler(Callback):
     """Puts down after each pass how far the run is, and which metrics have a new value.
 
     While the writer is full, passes are left out; a metric that has changed by then is put down with the next pass that
-    is not. `left_out` counts them.
+    is not. `left_out` counts them; `seconds` are those that the run has taken up to its latest pass.
 
     Args:
         writer: where to.
@@ -42,6 +42,7 @@ class Sampler(Callback):
         self.metrics = metrics
         self.over = over
         self.left_out = 0
+        self.seconds = seconds
         self._writer = writer
         self._last = last
         self._every_s = every_s
@@ -60,10 +61,11 @@ class Sampler(Callback):
         """Put down what is new."""
         assert self._metrics is not None
         number, now_s = self.loop.count, time.perf_counter()
+        self.seconds = now_s - self._began_s
         if self._writer.full:
             self.left_out += 1
         else:
-            done = _PASS, (number, self._metrics.step(), now_s - self._began_s)
+            done = _PASS, (number, self._metrics.step(), self.seconds)
             self._writer.add(done, *((_METRIC, (name, number, value)) for name, value in self._metrics.changed()))
         if now_s >= self._due_s:
             self._now_and_then()

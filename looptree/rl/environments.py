@@ -39,10 +39,10 @@ class Recipe:
     by name (see `wrapper_named`), the innermost first. Of the ways to stand side by side, "native" is the
     environment's own vector class, which takes no wrappers, "sync" steps one after the other in this process, "async"
     each in a process of its own, which is begun anew where it dies, or gives no answer for `step_timeout_s` seconds, up
-    to `max_restarts` times (see `RestartingVectorEnv`), and "envpool" is
-    EnvPool, which has environments and ids of its own, and takes no wrappers either (see `PoolVectorEnv`). "auto" takes
-    the native class where there is one, nothing is to be worn, and more than one environment is asked for (its array
-    operations cost more than a single plain environment), else "sync".
+    to `max_restarts` times (see `RestartingVectorEnv`), and "envpool" is EnvPool, which has environments and ids of its
+    own, and takes no wrappers either (see `PoolVectorEnv`). "auto" takes the native class where there is one, nothing
+    is to be worn, and more than one environment is asked for (its array operations cost more than a single plain
+    environment), else "sync".
     """
 
     env_id: str

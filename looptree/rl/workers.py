@@ -55,8 +55,8 @@ class RestartingVectorEnv(AsyncVectorEnv[Any, Any]):
     lose nothing. An `EnvironmentRestarted` warning has the traceback, or how the process ended.
 
     An environment that breaks again and again without completing a step raises `EnvironmentBroken`, and so does one
-    that breaks when `max_restarts` have been made, of all environments together. Ctrl-C and SIGTERM,
-    which a terminal or a job's scheduler sends to all processes, are left to this one.
+    that breaks when `max_restarts` have been made, of all environments together. Ctrl-C and SIGTERM, which a terminal
+    or a job's scheduler sends to all processes, are left to this one.
     """
 
     parent_pipes: list[Any]  # of _Worker: what stands where AsyncVectorEnv has the pipes

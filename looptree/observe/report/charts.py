@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,9 @@ def axes(runs: Sequence[Run]) -> list[Axis]:
 
 def charts(groups: Sequence[Group], over: Sequence[Axis]) -> list[Chart]:
     """A chart for each metric that any of the runs has."""
+    ends = {id(run): {axis.key: _end(run, axis.key) for axis in over} for group in groups for run in group.runs}
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.metrics)
-    return [_chart(name, groups, over) for name in names]
+    return [_chart(name, groups, over, ends) for name in names]
 
 
 def at(curve: Curve, axis: str) -> list[float]:
@@ -89,26 +90,37 @@ def at(curve: Curve, axis: str) -> list[float]:
     return curve.steps if axis == "steps" else curve.at_s
 
 
-def _chart(name: str, groups: Sequence[Group], over: Sequence[Axis]) -> Chart:
-    recorded = [[(run, run.metric(name)) for run in group.runs if name in run.metrics] for group in groups]
+Ends = Mapping[int, Mapping[str, float]]  # of each run, by its id, on each axis
+
+
+def _end(run: Run, axis: str) -> float:
+    if axis == "passes":
+        return run.passes_done
+    return run.steps if axis == "steps" else run.seconds
+
+
+def _chart(name: str, groups: Sequence[Group], over: Sequence[Axis], ends: Ends) -> Chart:
+    recorded = [[(ends[id(run)], run.metric(name)) for run in group.runs if name in run.metrics] for group in groups]
     held = {axis.key: [[_held(*each, axis.key) for each in group] for group in recorded] for axis in over}
     first = held[over[0].key]
+    extents = [[_extent(curve) for curve in group] for group in first]
+    most = max(_FEWEST, _POINTS // len(groups))
+    kept = [thinned(group[0].values, most) if len(group) == 1 else [] for group in first]
     smooth = any(curve.is_jagged for group in first for curve in group)
     means = {key: _means(curves, smooth) for key, curves in held.items()}
     return Chart(
         name,
-        " ".join(_summary(group, curves, over[0], len(groups) > 1) for group, curves in zip(groups, first) if curves),
-        _extent(first[0][0]) if len(groups) == len(first[0]) == 1 else None,
+        " ".join(_summary(group, far, over[0], len(groups) > 1) for group, far in zip(groups, extents) if far),
+        extents[0][0] if len(groups) == len(first[0]) == 1 else None,
         smooth,
         _rows(*means[over[0].key]),
-        {key: _series(curves, *means[key], smooth) for key, curves in held.items()},
+        {key: _series(curves, kept, *means[key], smooth) for key, curves in held.items()},
     )
 
 
-def _held(run: Run, curve: Curve, axis: str) -> Held:
+def _held(ends: Mapping[str, float], curve: Curve, axis: str) -> Held:
     xs = at(curve, axis)
-    end = {"steps": run.steps, "passes": run.passes_done, "seconds": run.seconds}[axis]
-    return Held(xs, curve.values, max(end, xs[-1]))
+    return Held(xs, curve.values, max(ends[axis], xs[-1]))
 
 
 Means = list[list[tuple[float, float, float]]]  # of each group, mean, lowest and highest at each place
@@ -119,13 +131,15 @@ def _means(curves: Sequence[Sequence[Held]], smooth: bool) -> tuple[list[float],
     return xs, [spread([line(curve, xs, smooth) for curve in group]) for group in curves]
 
 
-def _series(curves: Sequence[Sequence[Held]], xs: Sequence[float], means: Means, smooth: bool) -> list[dict[str, Any]]:
-    """What is drawn: the values of a run that stands alone, and the mean where they are many or several runs'."""
+def _series(
+    curves: Sequence[Sequence[Held]], kept: Sequence[Sequence[int]], xs: Sequence[float], means: Means, smooth: bool
+) -> list[dict[str, Any]]:
+    """What is drawn: of the values of a run that stands alone those that are kept, and the mean where they are many or
+    several runs'."""
     series: list[dict[str, Any]] = []
-    most = max(_FEWEST, _POINTS // len(curves))
     for place, group in enumerate(curves):
         if len(group) == 1:
-            series.append({"group": place, "kind": "values", **_values(group[0], most)})
+            series.append({"group": place, "kind": "values", **_values(group[0], kept[place])})
         if len(group) > 1 or (group and smooth):
             columns = zip(("y", "low", "high") if len(group) > 1 else ("y",), zip(*means[place]))
             drawn = {name: [in_json(value) for value in values] for name, values in columns}
@@ -133,8 +147,7 @@ def _series(curves: Sequence[Sequence[Held]], xs: Sequence[float], means: Means,
     return series
 
 
-def _values(curve: Held, most: int) -> dict[str, Any]:
-    kept = thinned(curve.values, most)
+def _values(curve: Held, kept: Sequence[int]) -> dict[str, Any]:
     xs, values = [curve.xs[index] for index in kept], [curve.values[index] for index in kept]
     return {"x": [in_json(x) for x in (*xs, curve.end)], "y": [in_json(value) for value in (*values, values[-1])]}
 
@@ -145,15 +158,15 @@ def _extent(curve: Held) -> Extent | None:
     return Extent(curve.values[-1], *min(known), *max(known)) if known else None
 
 
-def _summary(group: Group, curves: Sequence[Held], axis: Axis, is_named: bool) -> str:
-    extents = [extent for extent in map(_extent, curves) if extent is not None]
+def _summary(group: Group, far: Sequence[Extent | None], axis: Axis, is_named: bool) -> str:
+    extents = [extent for extent in far if extent is not None]
     lasts = [extent.last for extent in extents if math.isfinite(extent.last)]
     if not extents:
         said = "never a number."
-    elif len(curves) == 1:
-        (far,) = extents
-        said = f"{number(far.last)} at the end; lowest {number(far.low)} at {number(far.low_at)} {axis.name}, "
-        said += f"highest {number(far.high)} at {number(far.high_at)}."
+    elif len(far) == 1:
+        (only,) = extents
+        said = f"{number(only.last)} at the end; lowest {number(only.low)} at {number(only.low_at)} {axis.name}, "
+        said += f"highest {number(only.high)} at {number(only.high_at)}."
     elif lasts:
         mean = math.fsum(lasts) / len(lasts)
         said = f"{number(mean)} at the end, {number(min(lasts))} to {number(max(lasts))} in {len(lasts)} runs."

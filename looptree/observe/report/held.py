@@ -6,10 +6,11 @@ So a mean over a stretch weighs each value by how long it held; a metric that st
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 
 _CELLS = 400  # of a line that is drawn
 _WINDOW = 20  # cells that a smoothed value is the mean of
@@ -77,16 +78,25 @@ def _means(curve: Held, xs: Sequence[float]) -> list[float]:
 
 def _in_cells(curve: Held, xs: Sequence[float]) -> tuple[list[float], list[float]]:
     """For each cell between two places, value × length and length of what the curve holds in it."""
-    areas, lengths = [0.0] * (len(xs) - 1), [0.0] * (len(xs) - 1)
-    cell = 0
-    for begin, end, value in zip(curve.xs, (*curve.xs[1:], curve.end), curve.values):
-        while begin < end and cell < len(lengths):
-            until = min(end, xs[cell + 1])
-            if math.isfinite(value) and until > begin:
-                areas[cell] += value * (until - begin)
-                lengths[cell] += until - begin
-            begin = max(begin, until)
-            if xs[cell + 1] > end:
-                break
-            cell += 1
+    areas, lengths = [], []
+    for begin, end in pairwise(xs):
+        values, held = _between(curve, begin, min(end, curve.end))
+        areas.append(sum(map(operator.mul, values, held)))
+        lengths.append(sum(held))
     return areas, lengths
+
+
+def _between(curve: Held, begin: float, end: float) -> tuple[Sequence[float], Sequence[float]]:
+    """The values that a curve holds between two places, and over which length each; of a million values it is gone
+    over in long strides."""
+    first = max(0, bisect_right(curve.xs, begin) - 1)
+    last = bisect_left(curve.xs, end) if begin < end else first
+    if last <= first:
+        return (), ()
+    values = curve.values[first:last]
+    edges = [max(begin, curve.xs[first]), *curve.xs[first + 1 : last], end]
+    lengths = list(map(operator.sub, edges[1:], edges))
+    if not all(map(math.isfinite, values)):
+        known = [math.isfinite(value) for value in values]
+        return list(compress(values, known)), list(compress(lengths, known))
+    return values, lengths

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ _TEXT: set[type] = {str}
 _WHOLE: set[type] = {int}
 _NUMBER: set[type] = {int, float}
 _NONE: set[type] = {type(None)}
+
+
+# For a DISTINCT, SQLite would go over every row; this goes from each name to the next.
+_METRICS = """WITH RECURSIVE names (name) AS (
+    SELECT min(name) FROM metrics
+    UNION ALL SELECT (SELECT min(name) FROM metrics WHERE name > names.name) FROM names WHERE name IS NOT NULL
+) SELECT name FROM names WHERE name IS NOT NULL"""
 
 
 class NotARun(LooptreeError, FileNotFoundError):
@@ -263,7 +271,7 @@ class Run:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have had a value."""
-        return tuple(name for (name,) in self._rows("SELECT DISTINCT name FROM metrics ORDER BY name", [_TEXT]))
+        return tuple(name for (name,) in self._rows(_METRICS, [_TEXT]))
 
     def metric(self, name: str) -> Curve:
         """The values of a metric.
@@ -280,9 +288,8 @@ class Run:
         )
         if not rows:
             raise self._damaged(files.DATABASE, f"it has no pass in which {name!r} had a value")
-        passes, steps, at_s, values = zip(*rows, strict=True)
-        numbers = [math.nan if value is None else value for value in values]
-        return Curve(name, list(passes), list(steps), list(at_s), numbers)
+        passes, steps, at_s, values = (list(map(operator.itemgetter(place), rows)) for place in range(4))
+        return Curve(name, passes, steps, at_s, [math.nan if value is None else value for value in values])
 
     @property
     def timings(self) -> list[Timing]:
@@ -420,8 +427,8 @@ class Run:
         """What a statement finds, whose columns hold values of these kinds."""
         with self._reading() as connection:
             rows = connection.execute(statement, values).fetchall()
-        for column, kind in zip(zip(*rows), kinds):
-            if not set(map(type, column)) <= kind:
+        for place, kind in enumerate(kinds):
+            if not set(map(type, map(operator.itemgetter(place), rows))) <= kind:
                 raise self._strange()
         return rows
 

@@ -37,7 +37,7 @@ def _made_with(loaded: Loaded) -> dict[str, Any]:
     if not isinstance(made, dict) or not isinstance(made.get("learner"), str):
         raise StateMismatch(
             f"{loaded.path} does not say what its loop was made with. Make that as it was, and load what is there: "
-            f"loop.load_state_dict(load_checkpoint({str(loaded.path)!r}).state)"
+            f"load_checkpoint({str(loaded.path)!r}).into(loop)"
         )
     return made
 

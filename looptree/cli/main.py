@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from looptree.cli.plain import plain
 from looptree.cli.usage import UsageError
 from looptree.core.errors import listed, nearest
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except UsageError as error:
-        print(f"looptree: {error}", file=sys.stderr)
+        print(f"looptree: {plain(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("looptree: interrupted by Ctrl-C", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from looptree.cli.plain import plain
 from looptree.cli.results import results_of
 from looptree.cli.train import RUNS
 from looptree.cli.usage import UsageError
@@ -41,10 +42,16 @@ def _row(folder: Path) -> tuple[str, tuple[str, ...]]:
         run = Run(folder)
         settings = run.settings
         made_with = tuple(str(settings.get(name, "-")) for name in ("algorithm", "env_id", "seed"))
-        came_to = (f"{run.steps:,.10g}", _return(run), run.outcome)
-        return run.began_at, (folder.name, *made_with, *came_to)
+        came_to = (f"{run.steps:,.10g}", _return(run), f"{run.outcome}{_restarts(run)}")
+        return run.began_at, tuple(map(plain, (folder.name, *made_with, *came_to)))
     except NotARun as error:
-        return "", (folder.name, *["-"] * 5, str(error))
+        return "", (plain(folder.name), *["-"] * 5, plain(str(error)))
+
+
+def _restarts(run: Run) -> str:
+    """How many episodes ended nowhere, since their environment broke and was begun anew."""
+    count = run.metric("restarts").values[-1] if "restarts" in run.metrics else 0
+    return f"; {count:,.0f} episodes broke off with their environment" if count else ""
 
 
 def _return(run: Run) -> str:

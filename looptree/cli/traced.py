@@ -9,6 +9,7 @@ from typing import Any
 
 from looptree.callbacks.fields import find_owner
 from looptree.cli.options import Options, field_names, parsed, read_options
+from looptree.cli.plain import plain
 from looptree.cli.train import built, ending, trained
 from looptree.cli.usage import UsageError
 from looptree.core.errors import BadSetting, LooptreeError, NoSuchField
@@ -96,7 +97,7 @@ def _recorded(folder: Path, options: RunOptions) -> int:
         (field, f"{len(changes[field]):,}", ", ".join(f"{hook} ({count:,})" for hook, count in writers[field].items()))
         for field in fields
     ]
-    print("\n".join(table([("field", "changes", "changed by"), *rows])))
+    print("\n".join(table([("field", "changes", "changed by"), *(map(plain, row) for row in rows)])))
     in_order = sorted((change for each in changes.values() for change in each), key=lambda change: change.number)
     if len(in_order) > _SHOWN_CHANGES:
         print(f"\nthe last {_SHOWN_CHANGES} of {len(in_order):,} changes")
@@ -120,4 +121,4 @@ def _first(run: Run, condition: Condition) -> int:
 
 def _timeline(changes: list[FieldChange]) -> list[str]:
     rows = [(each.at, each.hook, each.field, each.old, each.new) for each in changes]
-    return table([("at", "hook", "field", "old", "new"), *rows])
+    return table([("at", "hook", "field", "old", "new"), *(map(plain, row) for row in rows)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from looptree.cli.options import parsed
+from looptree.cli.plain import plain
 from looptree.cli.usage import UsageError
 from looptree.core.errors import NoSuchField
 from looptree.observe.runs import NotARun, Run
@@ -39,9 +40,12 @@ def why(words: list[str]) -> int:
     change = cause.change
     asked = "in the end" if step is None else f"at {run.over} {step:,.10g}"
     where = f" ({cause.source})" if cause.source else ""
-    print(f"{field} was {change.new} {asked}")
-    print(f"written by   {change.hook}{where}")
-    print(f"in           {change.at}" + (f", which came to {run.over} {change.step:,.10g}" if change.step else ""))
-    print(f"before that  {change.old}")
-    print(f"it reads     {', '.join(cause.reads) or 'nothing that is known'}")
+    lines = (
+        f"{field} was {change.new} {asked}",
+        f"written by   {change.hook}{where}",
+        f"in           {change.at}" + (f", which came to {run.over} {change.step:,.10g}" if change.step else ""),
+        f"before that  {change.old}",
+        f"it reads     {', '.join(cause.reads) or 'nothing that is known'}",
+    )
+    print("\n".join(map(plain, lines)))
     return 0

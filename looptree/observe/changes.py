@@ -88,7 +88,7 @@ def chosen(changes: Sequence[Change]) -> list[int]:
     return sorted(numbers)
 
 
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
+def table(rows: Iterable[Iterable[str]]) -> list[str]:
     """Rows of words as lines with aligned columns."""
     held = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*held, strict=True)]

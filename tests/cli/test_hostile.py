@@ -187,6 +187,23 @@ def test_fields_that_cannot_be_recorded(recorded, sentence, run, capsys):
     assert sentence in carried_out("resume", run, capsys)
 
 
+OBEYED = "\x1b]0;owned\x07\x1b[2J\r\n\u202e"
+
+
+def test_a_terminal_obeys_nothing(run, capsys):
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(settings | {"env_id": f"a{OBEYED}"}))
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
+        connection.execute("UPDATE sessions SET ended = ended || ?", (OBEYED,))
+        connection.execute("UPDATE changes SET old = old || ?, new = new || ?, at = at || ?", (OBEYED,) * 3)
+        connection.execute("UPDATE names SET name = name || ? WHERE name LIKE '%before_pass'", (OBEYED,))
+    run.with_name(f"other{OBEYED}").mkdir()
+    for command in COMMANDS:
+        said = carried_out(command, run, capsys)
+        assert {each for each in said if not each.isprintable()} <= {"\n"}, command
+        assert "\\x1b" in said or command == "report"
+
+
 def test_a_tree_without_end(run, capsys):
     with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         connection.execute("UPDATE timings SET depth = line * 10")

@@ -9,14 +9,18 @@ import threading
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+from markupsafe import escape
 
 from looptree import Callback
 from looptree.callbacks.checkpoints import CheckpointPassedOver
 from looptree.cli import train as train_command
 from looptree.cli.main import main
 from looptree.observe.runs import Recorder, Run
+from looptree.rl.errors import EnvironmentNotSaved
 from tests.observe.test_sessions import Training, rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -141,6 +145,31 @@ def test_a_run_without_a_whole_checkpoint_is_left_as_it_is(tmp_path, monkeypatch
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith(f"looptree: {folder} has no whole checkpoint left: ")
     assert rows(folder) == before
+
+
+class Held(CartPoleEnv):
+    """Cannot be saved: it holds something of this process."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.lock = threading.Lock()
+
+
+def test_what_cannot_be_gone_on_with_exactly_is_told(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    gymnasium.register("Held-v0", Held, max_episode_steps=200)
+    try:
+        often = ["--checkpoint-every-s", "0.001"]
+        with pytest.warns(EnvironmentNotSaved):
+            cut_off(monkeypatch, 9, "train", *words_of("dqn", env_id="Held-v0"), "--out", folder, *often)
+            capsys.readouterr()
+            assert main(["resume", str(folder)]) == 0
+    finally:
+        del gymnasium.registry["Held-v0"]
+    (sentence,) = Run(folder).sessions[1].inexact
+    assert "new ones begin" in sentence and "lock" in sentence
+    assert capsys.readouterr().out.splitlines()[1] == sentence
+    assert f"<strong>Not as it was:</strong> {escape(sentence)}" in (folder / "report.html").read_text()
 
 
 def test_a_run_that_goes_on_is_not_gone_on_with(tmp_path, capsys):

@@ -16,7 +16,7 @@ from looptree.rl.backward import Backward, ByAutograd
 from looptree.rl.dense import LayerArrays
 from looptree.rl.encoders import Encoder, Numbers
 from looptree.rl.flat import FlatParameters
-from looptree.rl.networks import Network
+from looptree.rl.networks import Network, orthogonal_weights
 from looptree.rl.normalise import ObservationNormaliser
 from looptree.rl.packed import as_bytes
 from looptree.rl.policies import Policy
@@ -170,4 +170,4 @@ class _ByHand:
 
 
 def _orthogonal(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> Tensor:
-    return nn.init.orthogonal_(torch.empty(outputs, inputs), gain, generator).T.contiguous()
+    return orthogonal_weights(torch.empty(outputs, inputs), gain, generator).T.contiguous()

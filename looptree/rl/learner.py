@@ -31,6 +31,7 @@ from looptree.rl.seeding import stream
 from looptree.rl.settings import plain
 from looptree.rl.source import EpisodeSource, Source
 from looptree.rl.state import load_module_state, load_optimizer_state, module_state, optimizer_state
+from looptree.rl.threads import one_thread
 from looptree.rl.transition import Transition
 
 
@@ -209,7 +210,8 @@ class Learner(Loop):
         load_module_state(network, self.kept_state)
         network.eval()
         source = self.episode_source(network, episodes, stream(self.seed, "evaluate"))
-        source.run()
+        with one_thread():
+            source.run()
         source.close()
         return source.returns
 

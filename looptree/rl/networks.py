@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from looptree.rl.backward import Backward, ByAutograd
 from looptree.rl.flat import FlatParameters
 from looptree.rl.packed import as_bytes
+from looptree.rl.threads import one_thread
 
 
 class Network(nn.Module):
@@ -50,9 +51,16 @@ def uniform(layer: Layer, generator: torch.Generator) -> None:
 def orthogonal(layer: Layer, generator: torch.Generator) -> None:
     """Weights whose outputs are orthogonal, of gain sqrt(2) as befits a ReLU; biases zero (Saxe et al. 2014, Exact
     solutions to the nonlinear dynamics of learning in deep linear neural networks)."""
-    nn.init.orthogonal_(layer.weight, math.sqrt(2), generator)
+    orthogonal_weights(layer.weight, math.sqrt(2), generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def orthogonal_weights(weights: Tensor, gain: float, generator: torch.Generator) -> Tensor:
+    """Fill `weights` `(outputs, ...)` so that the outputs are orthogonal; the same generator gives the same ones,
+    however many threads torch has."""
+    with one_thread():
+        return nn.init.orthogonal_(weights, gain, generator)
 
 
 def linear_layer(inputs: int, outputs: int, initialise: Initialise, generator: torch.Generator) -> nn.Linear:

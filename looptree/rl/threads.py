@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -32,6 +34,17 @@ class TorchThreads(Callback):
         if self._before is not None:
             _set(*self._before)
             self._before = None
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Gives torch one thread: what several add up, each a part of it, differs in the last bit with their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def thread_beside() -> ThreadPoolExecutor:

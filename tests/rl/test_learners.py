@@ -40,6 +40,22 @@ def test_global_random_generators_are_left_alone(small):
 
 
 @each_learner
+def test_the_number_of_threads_that_torch_has_changes_nothing(small):
+    before = torch.get_num_threads()
+    learnt = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            learner = small(hidden_sizes=(64, 64)).run()
+            assert torch.get_num_threads() == threads
+            learnt.append((parameters(learner), learner.evaluate(3).tolist()))
+    finally:
+        torch.set_num_threads(before)
+    assert same(learnt[0][0], learnt[1][0])
+    assert learnt[0][1] == learnt[1][1]
+
+
+@each_learner
 @pytest.mark.parametrize("made_anew", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])
 def test_a_copy_runs_the_same(small, made_anew):
     learner = small().run(times=7)

@@ -9,26 +9,28 @@ from looptree.cli.results import results_of
 from looptree.cli.train import RUNS
 from looptree.cli.usage import UsageError
 from looptree.observe.runs import NotARun, Run
+from looptree.observe.runs.folder import DATABASE
 
 _HEAD = ("run", "algorithm", "environment", "seed", "steps", "return", "ended")
 _NUMBERS = ("seed", "steps", "return")
 
 
 def show_runs(words: list[str]) -> int:
-    """List the runs in a folder, by default `runs`, those that began last at the end.
+    """List the runs in a folder, by default `runs`, those that began last at the end; or one run, by its own folder.
 
     Raises:
         UsageError: there is no such folder.
     """
     if words in (["-h"], ["--help"]):
-        print(f"usage: looptree runs [FOLDER], by default {RUNS}")
+        print(f"usage: looptree runs [FOLDER or RUN], by default {RUNS}")
         return 0
     if len(words) > 1 or any(word.startswith("-") for word in words):
         raise UsageError("runs is followed by one folder at most: looptree runs runs")
     folder = Path(words[0]) if words else RUNS
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; looptree train makes one, and writes its runs there.")
-    rows = sorted((_row(each) for each in folder.iterdir() if each.is_dir()), key=lambda row: row[0])
+    folders = [folder] if (folder / DATABASE).exists() else [each for each in folder.iterdir() if each.is_dir()]
+    rows = sorted(map(_row, folders), key=lambda row: row[0])
     if not rows:
         print(f"no runs in {folder} yet")
         return 0

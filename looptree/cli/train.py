@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from looptree.callbacks.checkpoints import Checkpoint
+from looptree.callbacks.checkpoints.layout import CHECKPOINTS, numbered
 from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options
@@ -138,6 +139,8 @@ def _recorder(learner: Learner, options: Options) -> Recorder:
 
 def _begin(recorder: Recorder, stack: contextlib.ExitStack) -> None:
     """Enter a recorder; what does not fit it is a matter of the command line."""
+    if numbered(recorder.folder / CHECKPOINTS):
+        raise UsageError(f"--out: {recorder.folder} has a run in it already. Name another folder, or move that one away.")
     try:
         stack.enter_context(recorder)
     except (RunExists, CannotSave) as error:

@@ -126,7 +126,10 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(capsys, tmp_pa
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_with_a_run_in_it_is_left_alone(capsys, run):
+@pytest.mark.parametrize("what_is_left", ["all", "checkpoints"])
+def test_a_folder_with_a_run_in_it_is_left_alone(capsys, run, what_is_left):
+    if what_is_left == "checkpoints":
+        (run / "run.db").unlink()
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main([*TRAIN, "--out", str(run)]) == 2
     said = capsys.readouterr()

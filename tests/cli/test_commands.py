@@ -152,6 +152,8 @@ def test_the_same_seed_gives_the_same_agent_in_runs_of_their_own(tmp_path):
     for line in (first, second):
         mean = f"{results['evaluation_mean_return']:.6g}"
         assert line.split()[1:] == ["dqn", "CartPole-v1", "3", "600", mean, "ran", "all", "3", "items"]
+    alone = looptree("runs", folder)
+    assert [line.split() for line in alone.stdout.splitlines()] == [head.split(), second.split()]
 
 
 def test_report_writes_a_page_about_a_run_and_about_several(tmp_path):

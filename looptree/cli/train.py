@@ -140,7 +140,9 @@ def _recorder(learner: Learner, options: Options) -> Recorder:
 def _begin(recorder: Recorder, stack: contextlib.ExitStack) -> None:
     """Enter a recorder; what does not fit it is a matter of the command line."""
     if numbered(recorder.folder / CHECKPOINTS):
-        raise UsageError(f"--out: {recorder.folder} has a run in it already. Name another folder, or move that one away.")
+        raise UsageError(
+            f"--out: {recorder.folder} has a run in it already. Name another folder, or move that one away."
+        )
     try:
         stack.enter_context(recorder)
     except (RunExists, CannotSave) as error:

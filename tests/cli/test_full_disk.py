@@ -20,22 +20,23 @@ unshare --user --map-root-user --mount sh -c '
 ' "$@"
 """
 
-# Fills the disk as soon as the run has recorded something, and makes room again after some seconds, if it is to.
+# Fills the disk as soon as the run has begun, with its first checkpoint, and makes room again after some seconds, if it
+# is to.
 FILLED = """
 import contextlib, subprocess, sys, time
 from pathlib import Path
 
 disk, room, *command = sys.argv[1:]
 with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-    said = process.stderr.readline()  # the run has begun
-    time.sleep(1)
+    while process.poll() is None and not Path(disk, "run", "checkpoints", "000000000000").exists():
+        time.sleep(0.01)
     with contextlib.suppress(OSError), Path(disk, "filler").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(512))
     if room == "room again":
         time.sleep(3)
         Path(disk, "filler").unlink()
-    sys.stderr.write(said + process.stderr.read())
+    sys.stderr.write(process.stderr.read())
 sys.exit(process.returncode)
 """
 

@@ -21,6 +21,7 @@ import contextlib, json, resource, sys, threading, time, warnings
 from pathlib import Path
 from looptree import Loop
 from looptree.observe.runs import Recorder, Run
+from tests.memory import most_mb
 
 folder, how = Path(sys.argv[1]), sys.argv[2]
 
@@ -63,7 +64,7 @@ with said as messages:
     print(json.dumps([
         str(recorder.folder), [str(each.message) for each in messages], run.passes, run.passes_done, run.ended,
         [value == number / 2 for number, value in zip(curve.passes, curve.values)].count(False), curve.passes[-1],
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        most_mb(),
     ]))
 """
 

@@ -160,10 +160,11 @@ def test_large_arrays_are_written_as_they_are_at_that_moment(tmp_path):
 
 # Prints by how many MiB the most memory in use has grown while 128 MiB were written.
 LARGE = """
-import resource, sys
+import sys
 import numpy as np
 from looptree import Checkpoint, Loop
 from looptree.callbacks.checkpoints import newest_checkpoint
+from tests.memory import most_mb
 
 class Large(Loop):
     rows = np.ones((8, 2**21))
@@ -173,9 +174,9 @@ class Large(Loop):
         return super().state_dict() | {"rows": list(self.rows)}
 
 loop = Large()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most_mb()
 loop.run(1, cbs=Checkpoint(sys.argv[1], keep=1))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(round(most_mb() - before))
 assert all((rows == 1).all() for rows in newest_checkpoint(sys.argv[1]).state["rows"])
 """
 

@@ -330,10 +330,11 @@ def test_pickles_under_the_names_of_our_files_are_not_executed(whole, tmp_path):
 
 # Every gigantic file, read in a process with little memory beside what it has; prints how much it took.
 BOUNDED = """
-import resource, sys
+import sys
 from pathlib import Path
 from looptree.callbacks.checkpoints import DamagedCheckpoint, load_checkpoint
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.memory import most_mb
+before = most_mb()
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     try:
         load_checkpoint(folder)
@@ -341,7 +342,7 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
         print("damaged", folder.name)
     else:
         print("whole", folder.name)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(round(most_mb() - before))
 """
 
 

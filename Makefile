@@ -24,7 +24,7 @@ test: .venv/.has-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -rs
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n 2 --dist loadfile
 
 bench: .venv/.has-bench
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python bench/overhead.py

@@ -397,3 +397,18 @@ def test_why_a_field_was_what_it_was(folder: Path) -> None:
         run.why("rate", 49)
     with pytest.raises(NoSuchStep, match=r"training\.rate had not been changed by samples 4"):
         run.why("rate", 4)
+
+
+def test_passes_that_are_quicker_than_any_disk_are_all_written(tmp_path: Path) -> None:
+    class Quick(Loop):
+        value: int
+
+        def on_step(self) -> None:
+            self.value = self.count
+
+    with Recorder(Quick(times=250_000), tmp_path / "run", metrics=("value",), fields=("value",)) as recorder:
+        recorder.loop.run()
+    run = Run(tmp_path / "run")
+    assert recorder.whole
+    assert (run.passes, run.writers("value")) == (250_000, {"Quick.on_step": 250_000})
+    assert run.metric("value").values[-1] == 249_999

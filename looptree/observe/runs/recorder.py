@@ -70,9 +70,9 @@ class NotWritten(UserWarning):
 class Recorder:
     """Records the runs of a loop for as long as its `with` lasts: metrics, times, changes of fields.
 
-    Nothing in the run waits for the disk: a thread writes what has come in, several times a second, so that a process
-    that is killed loses less than a second of it. The recorder is seen like any other callback: in the tree, in the
-    code, and in the times.
+    Nothing in the run waits for the disk, unless hundreds of thousands of rows come in quicker than they are written: a
+    thread writes what has come in, several times a second, so that a process that is killed loses less than a second of
+    it. The recorder is seen like any other callback: in the tree, in the code, and in the times.
 
     Where the disk is full, or takes nothing for another reason, a warning (`NotWritten`) says so, and what comes in is
     kept until the disk takes it again, up to some 300 MB; beyond that passes are left out, which is said as well. Where
@@ -297,6 +297,7 @@ class Recorder:
         timings = [self._before.and_since(timing) for timing in self.profile]
         lines = [(_TIMING, (number, *_values_of(timing))) for number, timing in enumerate(timings)]
         self._writer.add(*lines, (_NO_MORE_TIMINGS, (len(timings),)))
+        self._writer.catch_up()
         if self._trace is not None and not self._writer.full:
             for change in self._trace.take():
                 self._changes += 1

@@ -62,6 +62,7 @@ class Sampler(Callback):
         assert self._metrics is not None
         number, now_s = self.loop.count, time.perf_counter()
         self.seconds = now_s - self._began_s
+        self._writer.catch_up()
         if self._writer.full:
             self.left_out += 1
         else:

@@ -48,8 +48,8 @@ class Writer:
         writer.add(("INSERT INTO passes VALUES (?, ?, ?)", (3, 768.0, 1.25)))
 
     `add` never waits. Where the disk is full or gone, `problem` says so; rows are kept, and written when that is over.
-    Where very many wait, it is `full`: whoever adds should leave out what can be left out. A row that does not fit into
-    the database is left out, and `unfit` says why the first of them was.
+    Where very many wait, it is `full`: whoever adds should `catch_up`, or leave out what can be left out. A row that
+    does not fit into the database is left out, and `unfit` says why the first of them was.
 
     It begins to write when it is opened. Where the disk takes nothing for ten more seconds when it is closed, a copy of
     the database with all rows in it is written where temporary files go; `rescued` is the folder.
@@ -87,6 +87,13 @@ class Writer:
     def add(self, *rows: Row) -> None:
         """Have statements carried out after those that came before, and all of these at once."""
         self._added.append(rows)
+
+    def catch_up(self) -> None:
+        """Wait as long as it is full, which it is of rows that come in quicker than a disk in order takes them; not for
+        a disk that takes none."""
+        while self.full and not self.problem and self._thread.is_alive():
+            self._wake.set()
+            time.sleep(_EVERY_S / 10)
 
     def on_disk(self) -> Callable[[], None]:
         """What waits, in whatever thread it is called, until all that has been added by now is on the disk.

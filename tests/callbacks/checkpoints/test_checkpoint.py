@@ -378,7 +378,7 @@ def newest_number(folder):
 
 # The disk is full, or takes no large file, for some of the runs of a loop.
 FULL = """
-import contextlib, json, os, resource, sys, time, warnings
+import contextlib, json, os, resource, subprocess, sys, time, warnings
 from pathlib import Path
 import numpy as np
 from looptree import Checkpoint, Loop
@@ -399,6 +399,10 @@ def full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
         yield
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    elif how == "read-only":
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        yield
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
     else:
         filler = folder / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -428,17 +432,24 @@ unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=1m none "$0
 """
 
 
-def on_a_full_disk(folder, how):
+def on_a_bad_disk(folder, how):
     command = [sys.executable, "-c", FULL, str(folder), how]
-    if how == "in truth":
+    if how != "by a limit":
         command = ["sh", "-c", IN_A_SMALL_DISK, "sh", str(folder), *command]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize(("how", "why"), [("by a limit", "File too large"), ("in truth", "No space left on device")])
-def test_on_a_full_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(tmp_path, how, why):
-    done = on_a_full_disk(tmp_path, how)
-    if how == "in truth" and ("unshare" in done.stderr or "mount" in done.stderr):
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("by a limit", "File too large"),
+        ("in truth", "No space left on device"),
+        ("read-only", "Read-only file system"),
+    ],
+)
+def test_on_a_full_or_read_only_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(tmp_path, how, why):
+    done = on_a_bad_disk(tmp_path, how)
+    if how != "by a limit" and ("unshare:" in done.stderr or "mount:" in done.stderr):
         pytest.skip(f"no file system can be mounted here: {done.stderr}")
     assert done.returncode == 0, done.stderr
     before, meanwhile, after, passes, said, left = json.loads(done.stdout)

@@ -447,7 +447,9 @@ def on_a_bad_disk(folder, how):
         ("read-only", "Read-only file system"),
     ],
 )
-def test_on_a_full_or_read_only_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(tmp_path, how, why):
+def test_on_a_full_or_read_only_disk_training_goes_on_with_one_warning_and_the_last_checkpoint_stays(
+    tmp_path, how, why
+):
     done = on_a_bad_disk(tmp_path, how)
     if how != "by a limit" and ("unshare:" in done.stderr or "mount:" in done.stderr):
         pytest.skip(f"no file system can be mounted here: {done.stderr}")

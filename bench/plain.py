@@ -20,13 +20,14 @@ class PlainWriter(Writer):
         """A pass for each item."""
         plan, frame = self.plan, self.plan.run
         at_most = plan.times if plan.own_items else None
-        return [
+        body = [
             *self.steps(frame.before),
             f"for {self.loop}.item in islice({self.loop}.items(), {at_most}):",
             *indented(self.one_pass()),
             *self.steps(frame.on),
             *self.steps(frame.after),
         ]
+        return self.level(("run",), body, frame)
 
     def out_of_phases(self, with_phases: bool) -> list[str]:
         """Nothing: the phase is set where the next one begins."""

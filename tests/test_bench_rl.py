@@ -41,6 +41,7 @@ def test_plain_code_does_what_the_loops_do(monkeypatch) -> None:
     plain_functions(in_plain_code)[id(in_plain_code)]()
     for name, values in as_it_is.network.state_dict().items():
         assert torch.equal(values, in_plain_code.network.state_dict()[name])
+    assert torch.tensor(1e-39).mul(1.0) > 0, "what the learner sets for its run is put back, as finally_run says"
 
 
 def test_throughput_refuses_a_task_that_there_is_none_of() -> None:

@@ -30,6 +30,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 from looptree.core.errors import StateMismatch
 from looptree.rl.errors import EnvironmentStateError
 from looptree.rl.mujoco_state import is_mujoco, load_mujoco_state, mujoco_state
+from looptree.rl.pool import PoolVectorEnv
 from looptree.rl.state import generator_from, generator_state
 
 AnyEnvironment = gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any]
@@ -114,6 +115,8 @@ class _Reader:
             return {"class": kind, "own": thing.state_dict()}
         if isinstance(thing, AsyncVectorEnv):
             raise EnvironmentStateError(f"{kind} keeps its environments in other processes.")
+        if isinstance(thing, PoolVectorEnv):
+            raise EnvironmentStateError(f"{kind} keeps its environments in EnvPool, which tells no state of them.")
         return {"class": kind, **self._members_of(thing, name, path)}
 
     def _members_of(self, thing: Any, name: str, path: str) -> dict[str, Any]:

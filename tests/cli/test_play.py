@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -171,6 +172,7 @@ def trained_in_mujoco(tmp_path_factory):
     return folder
 
 
+@pytest.mark.skipif(not any(map(find_library, ("EGL", "OSMesa"))), reason="neither EGL nor OSMesa is installed")
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
 def test_mujoco_is_filmed_without_a_screen(trained_in_mujoco, tmp_path, suffix):
     file = tmp_path / f"film{suffix}"

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from looptree.rl.errors import NoGradient
+
 
 class FlatParameters:
     """One vector that holds what all of some parameters hold: each of them is a view of a part of it.
@@ -46,9 +48,19 @@ class FlatParameters:
 
     def gradient_of(self, loss: Tensor | Sequence[Tensor], slopes: Tensor | Sequence[Tensor] | None = None) -> Tensor:
         """The gradient `(parameters,)` of a loss `()`, or of a loss that has these `slopes` at tensors of their shapes,
-        as the graph behind it says."""
-        parts = torch.autograd.grad(loss, self.parameters, slopes)
-        return torch.cat([part.reshape(-1) for part in parts])
+        as the graph behind it says; 0 for a parameter that is not in the graph.
+
+        Raises `NoGradient` where none of them is.
+        """
+        parts = torch.autograd.grad(loss, self.parameters, slopes, allow_unused=True)
+        if all(part is None for part in parts):
+            raise NoGradient(
+                f"None of the {len(parts)} parameters is in the graph of the loss: it was worked out of what another "
+                f"network says, or a copy of this one. Ask the network itself, self.learner.network."
+            )
+        pairs = zip(self.parameters, parts, strict=True)
+        filled = [torch.zeros_like(parameter) if part is None else part for parameter, part in pairs]
+        return torch.cat([part.reshape(-1) for part in filled])
 
     def mark_changed(self) -> None:
         """Count a change of each parameter, as torch itself does for one that is changed by its own name."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from looptree.core.callback import Callback
+from looptree.core.errors import listed
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
 from looptree.rl.agent import Agent, Callbacks
@@ -289,6 +290,15 @@ class Update(Loop):
     the learner's `loss`, and the optimizer steps down its gradient. An algorithm says what target and loss
     are. With a loss goes either the graph behind it, or its `slopes` at what the network said to `backward`: that is
     quicker, for the rest of the gradient is then worked out without autograd.
+
+    Where a loss has both, the gradient is the sum of the two, so that a callback may add a term to any loss:
+
+        def after_loss(self):
+            self.learner.loss = self.learner.loss + 1e-4 * sum((p**2).sum() for p in self.network.parameters())
+
+    Slopes know nothing of what is done with the number that they belong to: to halve a loss, or to learn from another
+    one, stand in place of the hooks that work it out, `on_loss` and, where there is one, `after_loss`
+    (`_replace=True`), and ask the network itself.
     """
 
     call_on = "on_update"
@@ -296,7 +306,7 @@ class Update(Loop):
     batch: Any  # a named tuple of tensors: what `on_sample` drew
     targets: Tensor
     backward: Any = None  # during a run, a Backward of the network
-    slopes: Any = None  # of the loss, where it has no graph; None once a step has been made
+    slopes: Any = None  # of what in the loss has no graph; None once a step has been made
 
     if TYPE_CHECKING:  # read on the learner
         learner: Learner
@@ -359,17 +369,21 @@ class Update(Loop):
         self.backward = self.slopes = None
 
     def gradient(self) -> Tensor:
-        """The gradient `(parameters,)` of the learner's `loss`."""
-        if self.loss.requires_grad:
-            return self.flat.gradient_of(self.loss)
+        """The gradient `(parameters,)` of the learner's `loss`: by its slopes, by its graph, or by both together."""
         if self.slopes is None:
+            self._check_graph()
+            return self.flat.gradient_of(self.loss)
+        gradient: Tensor = self.backward.gradient(self.slopes)
+        return gradient.add_(self.flat.gradient_of(self.loss)) if self.loss.requires_grad else gradient
+
+    def _check_graph(self) -> None:
+        if not self.loss.requires_grad:
+            makers = listed(name for name in ("on_loss", "after_loss") if hasattr(self, name))
             raise NoGradient(
                 f"The loss of {self.learner.name} cannot be differentiated: it has no graph, and {self.name} has no "
-                f"slopes of it. Ask the network itself, self.learner.network(batch.observation), and work the loss out "
-                f"of what it says."
+                f"slopes of it. Ask the network itself, self.learner.network(self.loop.batch.observation), and work "
+                f"the loss out of what it says, in place of {makers} (_replace=True)."
             )
-        gradient: Tensor = self.backward.gradient(self.slopes)
-        return gradient
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and the optimizer."""

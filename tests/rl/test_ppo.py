@@ -336,7 +336,8 @@ def test_a_loss_without_a_graph_and_without_slopes_is_refused():
     assert learner.gradient_steps == 1
     assert str(error.value) == (
         "The loss of ppo cannot be differentiated: it has no graph, and minibatch has no slopes of it. Ask the network "
-        "itself, self.learner.network(batch.observation), and work the loss out of what it says."
+        "itself, self.learner.network(self.loop.batch.observation), and work the loss out of what it says, in place of "
+        "'on_loss' (_replace=True)."
     )
 
 

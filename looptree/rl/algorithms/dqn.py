@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -178,8 +179,8 @@ class QUpdate(Update):
     next_values: Tensor  # (batch,) what that is worth
     targets: Tensor  # (batch,)
     errors: Tensor  # (batch,) how far the values are from the targets
-    losses: Tensor  # (batch,)
-    slopes: Tensor  # (batch, outputs) how fast the loss grows with each output
+    losses: Tensor = torch.tensor(math.nan)  # (batch,); NaN as long as no on_loss has set them
+    slopes: Any = None  # (batch, outputs) how fast the loss grows with each output; None where losses have a graph
 
     if TYPE_CHECKING:  # read on the learner
         network: QNetwork
@@ -228,7 +229,8 @@ class QUpdate(Update):
     def after_loss(self) -> None:
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
-        self.slopes /= self.batch_size
+        if self.slopes is not None:
+            self.slopes /= self.batch_size
 
     def finally_run(self) -> None:
         """Let go of the answer and of all minibatches."""

@@ -81,8 +81,9 @@ class Prioritized(Callback):
         """Take the weighted mean over the batch, and give its rows new priorities."""
         update: Any = self.loop
         update.learner.loss = (self.weights * update.losses).mean()
-        update.slopes *= (self.weights / len(self.weights)).unsqueeze(1)
-        priorities = (np.abs(update.errors.numpy().astype(np.float64)) + self.least_error) ** self.alpha
+        if update.slopes is not None:
+            update.slopes *= (self.weights / len(self.weights)).unsqueeze(1)
+        priorities = (np.abs(update.errors.detach().numpy().astype(np.float64)) + self.least_error) ** self.alpha
         self.highest = max(self.highest, float(priorities.max()))
         self.tree.set(update.rows.numpy(), priorities)
 

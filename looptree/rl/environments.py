@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
@@ -13,12 +13,12 @@ from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import FrameStackObservation
 
-from looptree.core.errors import BadSetting, listed
+from looptree.core.errors import BadSetting
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment
 from looptree.rl.pool import PoolVectorEnv
 from looptree.rl.registered import environment_spec
 from looptree.rl.replayed import ReplayedEpisodes, is_replayable
-from looptree.rl.settings import require, require_whole
+from looptree.rl.settings import check_kinds, require, require_whole
 from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S, RestartingVectorEnv
 from looptree.rl.wrappers import wrapper_named
 
@@ -52,8 +52,14 @@ class Recipe:
     max_restarts: int = MAX_RESTARTS
 
     def __post_init__(self) -> None:
-        """Raises `BadSetting` for a vectorization that there is none of, wrappers that are no tuple, and limits that
-        cannot be."""
+        """Raises `BadSetting` for what is no id, a vectorization that there is none of, wrappers that are no names, and
+        limits that cannot be."""
+        if not isinstance(self.env_id, str):
+            raise BadSetting(
+                f"{self.env_id!r} is no id of an environment: 'CartPole-v1' would fit, or 'module:id', after whose "
+                f"import it is registered. (A GymSource takes vector environments too.)"
+            )
+        check_kinds(self)
         check_making(self)
 
     @classmethod
@@ -140,9 +146,6 @@ def _stacks_frames(environment: gymnasium.Env[Any, Any]) -> bool:
 
 def check_making(settings: Any) -> None:
     """Raise `BadSetting` where what some settings, or a recipe, say of how environments are made cannot be."""
-    kinds = get_args(Vectorization)
-    require(settings, "vectorization", settings.vectorization in kinds, f"one of {listed(kinds)}")
-    require(settings, "wrappers", isinstance(settings.wrappers, tuple), 'a tuple such as ("TimeAwareObservation",)')
     require(settings, "step_timeout_s", settings.step_timeout_s > 0, "a number above 0")
     require_whole(settings, "max_restarts", least=0)
 

@@ -28,7 +28,7 @@ from looptree.rl.flat import FlatParameters, clipped
 from looptree.rl.memory import ReplayBuffer
 from looptree.rl.networks import Network
 from looptree.rl.optimizers import Optimizer
-from looptree.rl.seeding import stream
+from looptree.rl.seeding import checked_seed, stream
 from looptree.rl.settings import plain
 from looptree.rl.source import EpisodeSource, Source
 from looptree.rl.state import load_module_state, load_optimizer_state, module_state, optimizer_state
@@ -88,7 +88,7 @@ class Learner(Loop):
     ) -> None:
         """`recipe` says how further environments of the kind are made."""
         self.recipe = recipe
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self.network = network
         self.total_env_steps = total_env_steps
         self.env_steps_per_pass = env_steps_per_pass
@@ -232,9 +232,10 @@ class Learner(Loop):
             ...
             DQN.resume("runs/first").run(cbs=Checkpoint("runs/first"))
 
-        It is made with the environment, the settings and the seed of that run, and with `cbs`, which are to be those
-        that it was made with. `Learner.resume` makes a learner of whichever of looptree's algorithms it was, a class of
-        your own goes on with its own runs. What is not exact `inexact` says. Needs the package safetensors.
+        It is made with the environment, the settings, the seed and the name of that run, and with `cbs`, which are to
+        be those that it was made with. `Learner.resume` makes a learner of whichever of looptree's algorithms it was, a
+        class of your own, if it takes `settings`, `cbs` and `seed` as they do, goes on with its own runs. What is not
+        exact `inexact` says. Needs the package safetensors.
 
         Args:
             path: of the run's folder, or of one of its checkpoints.
@@ -244,7 +245,7 @@ class Learner(Loop):
 
         Raises:
             CheckpointError: there is no whole checkpoint, or none that can be read here.
-            StateMismatch: the run is of another class or other callbacks, or the checkpoint does not say of what.
+            StateMismatch: the run is of another class or other callbacks, or of one that cannot be made again here.
             BadSetting: the settings are none of this version's.
             NamesModule: the environment or a wrapper is of a module, and nothing is given for it.
         """
@@ -278,8 +279,13 @@ class Learner(Loop):
     def _made_with(self) -> dict[str, Any] | None:
         if self.settings is None:
             return None
-        kind = type(self).__name__
-        return {"learner": kind, "env_id": self.env_id, "seed": self.seed, "settings": plain(self.settings)}
+        return {
+            "learner": type(self).__name__,
+            "name": self.name,
+            "env_id": self.env_id,
+            "seed": self.seed,
+            "settings": plain(self.settings),
+        }
 
 
 class Update(Loop):

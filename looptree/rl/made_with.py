@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from looptree.core.arguments import checked_name
 from looptree.core.errors import BadSetting
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms import ALGORITHMS, Algorithm
 from looptree.rl.errors import NamesModule
 from looptree.rl.learner import Learner
+from looptree.rl.seeding import checked_seed
 from looptree.rl.settings import plain, settings_from
-
-_KINDS = {"env_id": str, "seed": int, "settings": dict}
 
 
 def made_with(algorithm: str, env_id: str, settings: Any, seed: int) -> dict[str, Any]:
@@ -51,14 +51,14 @@ def learner_of(
     wrappers: Sequence[str] | None = None,
     cbs: Callbacks | None = None,
 ) -> Learner:
-    """A learner with the environment, the settings and the seed that `made` has, and these callbacks.
+    """A learner with the environment, the settings and the seed that `made` has, with its name where there is one, and
+    with these callbacks.
 
     Raises what `made_again` does.
     """
-    if not all(isinstance(made.get(name), kind) for name, kind in _KINDS.items()):
-        raise BadSetting("this is not what looptree train writes.")
-    if made["seed"] < 0:
-        raise BadSetting(f"seed {made['seed']}: a whole number of 0 or more would fit.")
+    if not isinstance(made.get("env_id"), str) or not isinstance(made.get("settings"), dict):
+        raise BadSetting("what the learner was made with lacks its env_id or its settings.")
+    seed = checked_seed(made.get("seed"))
     settings = settings_from(algorithm.settings, made["settings"])
     if wrappers is not None:
         settings = dataclasses.replace(settings, wrappers=tuple(wrappers))
@@ -67,7 +67,10 @@ def learner_of(
     if env_id is None:
         _refuse_modules("env_id", [made["env_id"]])
     make: Callable[..., Learner] = algorithm.learner
-    return make(env_id or made["env_id"], settings, cbs, seed=made["seed"])
+    learner = make(env_id or made["env_id"], settings=settings, cbs=cbs, seed=seed)
+    if "name" in made:  # which checkpoints had not from the beginning
+        learner.name = checked_name(made["name"])
+    return learner
 
 
 def _refuse_modules(name: str, texts: Sequence[str]) -> None:

@@ -41,6 +41,21 @@ class Presets:
         settings: Settings = self._preset(algorithm, env_id, kind).settings
         return settings
 
+    def unless_given(self, given: Settings | None, algorithm: str, env_id: str, kind: type[Settings]) -> Settings:
+        """The settings that a learner was given, and where it was given none, those of `settings`.
+
+        Raises `BadSetting` where what it was given is of another kind, too.
+        """
+        if given is None:
+            return self.settings(algorithm, env_id, kind)
+        if not isinstance(given, kind):
+            name = kind.__name__
+            raise BadSetting(
+                f"{algorithm} is made with {name}, not with {type(given).__name__}; {name}(total_env_steps=50_000), "
+                f"say, would fit."
+            )
+        return given
+
     def all_of(self, algorithm: str, kind: type[Any]) -> dict[str, Preset]:
         """All presets of an algorithm by environment id, in the order of the file."""
         return {env_id: self._preset(algorithm, env_id, kind) for env_id in self._tables.get(algorithm, {})}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,20 @@ def stream(seed: int, *names: str) -> np.random.SeedSequence:
     "environments")`.
 
     Streams of different names are independent, whatever others are drawn from and in whichever order; the
-    same seed and names give the same stream in every process. Raises `BadSetting` for a negative
-    seed.
+    same seed and names give the same stream in every process. Raises what `checked_seed` does.
     """
-    if seed < 0:
-        raise BadSetting(f"seed={seed}: a whole number of 0 or more would fit.")
-    return child(np.random.SeedSequence(seed), *names)
+    return child(np.random.SeedSequence(checked_seed(seed)), *names)
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as a plain number. Raises `BadSetting` for what is no whole number of 0 or more."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise BadSetting(f"seed={seed!r}: a whole number of 0 or more would fit.")
+    return number
 
 
 def child(sequence: np.random.SeedSequence, *names: str) -> np.random.SeedSequence:

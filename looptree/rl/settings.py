@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from looptree.core.errors import BadSetting, listed, nearest
@@ -15,8 +16,9 @@ _KINDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    str: "a string",
     tuple[int, ...]: "a list of whole numbers",
-    tuple[str, ...]: "a list of strings",
+    tuple[str, ...]: 'a list of strings such as ["TimeAwareObservation"]',
 }
 
 
@@ -33,45 +35,65 @@ def _in_words(value: Any) -> Any:
 
 
 def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Settings made of values by name as a data file has them: lists are tuples, whole numbers are numbers too, and so
-    are the words "inf" and "-inf".
+    """Settings made of values by name as a data file has them: the words "inf" and "-inf" are numbers too.
 
-    Raises `BadSetting` for a name that the settings do not have (with the nearest), and for a value of another kind or
-    one that cannot be.
+    Raises `BadSetting` for a name that the settings do not have (with the nearest), and what the settings raise for a
+    value of another kind or one that cannot be.
     """
-    hints = get_type_hints(kind)
-    kinds = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    for name, value in values.items():
+    kinds = _kinds_of(kind)
+    for name in values:
         if name not in kinds:
             close = nearest(name, kinds)
             hint = f"nearest is {close!r}" if close else f"its settings are those of {kind.__name__}()"
             raise BadSetting(f"{kind.__name__} has no setting {name!r}; {hint}.")
-        if not _is_of(kinds[name], value):
-            raise BadSetting(f"{kind.__name__}({name}={value!r}): {_kind(kinds[name])} would fit.")
-    return kind(**{name: _value(kinds[name], value) for name, value in values.items()})
+    return kind(**{name: _in_numbers(kinds[name], value) for name, value in values.items()})
+
+
+def _in_numbers(kind: Any, value: Any) -> Any:
+    return float(value) if kind is float and isinstance(value, str) and value in _INFINITE else value
+
+
+def check_kinds(settings: Any) -> None:
+    """Raise `BadSetting` for the first setting that is of another kind than its field; make the others plain.
+
+    Whole numbers are numbers too, those of NumPy become Python's, and lists become tuples. NaN is no number. A field of
+    a kind that is not known here, as settings of one's own may have it, is left alone.
+    """
+    for name, kind in _kinds_of(type(settings)).items():
+        if kind in _KINDS or get_origin(kind) is Literal:
+            value = getattr(settings, name)
+            require(settings, name, _is_of(kind, value), _in_kind(kind))
+            object.__setattr__(settings, name, _plain(kind, value))  # as a frozen dataclass sets its own fields
+
+
+def _kinds_of(settings: type[Any]) -> dict[str, Any]:
+    """The kinds of settings by name."""
+    hints = get_type_hints(settings)
+    return {field.name: hints[field.name] for field in dataclasses.fields(settings)}
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value from a data file is of the kind of a setting."""
+    """Whether a value is of the kind of a setting."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
-        return isinstance(value, list) and all(_is_of(get_args(kind)[0], member) for member in value)
-    if kind is float and value in _INFINITE:
-        return True
-    wanted = (int, float) if kind is float else kind
-    return isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
+        return isinstance(value, list | tuple) and all(_is_of(get_args(kind)[0], member) for member in value)
+    if kind is int:
+        return not isinstance(value, bool) and isinstance(value, Integral)
+    if kind is float:
+        return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
+    return isinstance(value, kind)
 
 
-def _kind(kind: Any) -> str:
+def _in_kind(kind: Any) -> str:
     """A kind in words."""
     return f"one of {listed(get_args(kind))}" if get_origin(kind) is Literal else _KINDS[kind]
 
 
-def _value(kind: Any, value: Any) -> Any:
-    if kind is float:
-        return float(value)
-    return tuple(value) if isinstance(value, list) else value
+def _plain(kind: Any, value: Any) -> Any:
+    if get_origin(kind) is tuple:
+        return tuple(_plain(get_args(kind)[0], member) for member in value)
+    return kind(value) if kind in (int, float) else value
 
 
 def require(settings: Any, name: str, fits: bool, wanted: str) -> None:
@@ -81,11 +103,15 @@ def require(settings: Any, name: str, fits: bool, wanted: str) -> None:
 
 
 def require_whole(settings: Any, *names: str, least: int = 1) -> None:
-    """Raise `BadSetting` for the first of some settings that is not a whole number of `least` or more."""
+    """Raise `BadSetting` for the first of some settings, which are whole numbers, that is below `least`."""
     for name in names:
-        value = getattr(settings, name)
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(settings, name, fits, f"a whole number of {least} or more")
+        require(settings, name, getattr(settings, name) >= least, f"a whole number of {least} or more")
+
+
+def require_finite(settings: Any, *names: str) -> None:
+    """Raise `BadSetting` for the first of some settings that is infinite."""
+    for name in names:
+        require(settings, name, math.isfinite(getattr(settings, name)), "a finite number")
 
 
 def require_order(settings: Any, low: str, relation: Literal["<", "<="], high: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from looptree.core.errors import BadSetting
 from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.environment_state import environment_state, restore_environment
@@ -178,19 +179,22 @@ class GymSource(Source):
         Observations that are a Dict or a Tuple are packed: `observation["image"]` is their entry `(envs, *entry
         shape)`, and that of a Tuple is `observation["0"]`.
 
-        Raises what `Recipe.make` does, and `UnfitEnvironment` where observations are no arrays of numbers, or where the
+        Raises what `Recipe` and its `make` do, `BadSetting` for a vector environment of another `num_envs` or what is
+        no seed, and `UnfitEnvironment` where observations are no arrays of numbers, or where the
         environments do not reset themselves.
         """
-        recipe = Recipe(environments) if isinstance(environments, str) else environments
+        recipe = environments if isinstance(environments, Recipe | VectorEnv) else Recipe(environments)
         self._made_from = (recipe, num_envs) if isinstance(recipe, Recipe) else None
         environments = recipe.make(num_envs) if isinstance(recipe, Recipe) else recipe
+        if num_envs not in (1, environments.num_envs):
+            raise BadSetting(f"num_envs={num_envs}: {environments} would fit without that, or with its own number.")
         self._space = environments.single_observation_space
         check_observations(type(self).__name__, self._space)
         self._packed = kept_type(self._space) if entries(self._space) is not None else None
         self.environments = environments
         self.to_environment = to_environment
         self.autoreset_mode = autoreset_mode(environments)
-        self.seed = stream(seed, "source") if isinstance(seed, int) else seed
+        self.seed = seed if isinstance(seed, np.random.SeedSequence) else stream(seed, "source")
         self._resetting = np.zeros(environments.num_envs, np.bool_)  # where the next step is only a reset
         self._used = False  # whether the environments have been reset before
         self._has_warned = False  # that the environments cannot be saved

@@ -360,7 +360,7 @@ def test_the_state_of_another_run_is_refused():
     [
         ({"total_env_steps": -5}, "DQNSettings(total_env_steps=-5): a whole number of 1 or more would fit."),
         ({"total_env_steps": 0}, "DQNSettings(total_env_steps=0): a whole number of 1 or more would fit."),
-        ({"batch_size": 2.5}, "DQNSettings(batch_size=2.5): a whole number of 1 or more would fit."),
+        ({"batch_size": 2.5}, "DQNSettings(batch_size=2.5): a whole number would fit."),
         (
             {"learning_starts_env_steps": -1},
             "DQNSettings(learning_starts_env_steps=-1): a whole number of 0 or more would fit.",

@@ -127,7 +127,7 @@ def test_a_native_class_takes_no_wrappers():
     with pytest.raises(BadSetting) as error:
         Recipe("CartPole-v1", "TimeAwareObservation")
     assert str(error.value) == (
-        "Recipe(wrappers='TimeAwareObservation'): a tuple such as (\"TimeAwareObservation\",) would fit."
+        "Recipe(wrappers='TimeAwareObservation'): a list of strings such as [\"TimeAwareObservation\"] would fit."
     )
 
 

@@ -57,8 +57,8 @@ def test_a_preset_may_say_how_environments_are_made(tmp_path):
         ('source = "me"\nbatch_size = true', "DQNSettings(batch_size=True): a whole number would fit."),
         ('source = "me"\ngamma = "1"', "DQNSettings(gamma='1'): a number would fit."),
         ('source = "me"\nhidden_sizes = 8', "DQNSettings(hidden_sizes=8): a list of whole numbers would fit."),
-        ('source = "me"\nwrappers = "A"', "DQNSettings(wrappers='A'): a list of strings would fit."),
-        ('source = "me"\nwrappers = ["A", 1]', "DQNSettings(wrappers=['A', 1]): a list of strings would fit."),
+        ('source = "me"\nwrappers = "A"', "DQNSettings(wrappers='A'): a list of strings such as "),
+        ('source = "me"\nwrappers = ["A", 1]', "DQNSettings(wrappers=['A', 1]): a list of strings such as "),
         (
             'source = "me"\nvectorization = "x"',
             "DQNSettings(vectorization='x'): one of 'auto', 'native', 'sync', 'async' and 'envpool' would fit.",
@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_named_with_its_table(tmp_path, table, message):
     file = presets(tmp_path, f'[dqn."A-v0"]\n{table}\n')
     with pytest.raises(BadSetting) as error:
         file.settings("dqn", "A-v0", DQNSettings)
-    assert str(error.value) == f'presets.toml [dqn."A-v0"]: {message}'
+    assert str(error.value).startswith(f'presets.toml [dqn."A-v0"]: {message}')
     with pytest.raises(BadSetting):
         file.check(KINDS)
 

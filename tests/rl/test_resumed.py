@@ -1,16 +1,18 @@
 """Learner.resume: whose run it is, what it is made with, and what it refuses. (test_resume shows that runs end bit by
 bit as if they had never been interrupted.)"""
 
+import dataclasses
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from looptree import Checkpoint
-from looptree.callbacks.checkpoints import NoCheckpoint
+from looptree.callbacks.checkpoints import NoCheckpoint, newest_checkpoint
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.observe.versions import versions
 from looptree.rl.algorithms.a2c import A2C
@@ -18,6 +20,7 @@ from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.algorithms.ppo import PPO, PPOSettings
 from looptree.rl.errors import EnvironmentNotSaved, NamesModule
 from looptree.rl.learner import Learner
+from looptree.rl.made_with import made_again
 from looptree.rl.settings import plain, settings_from
 from looptree.rl.variants.double_q import DoubleQ
 from looptree.rl.variants.prioritized import Prioritized
@@ -32,6 +35,13 @@ POLICY = PPOSettings(**SMALL, num_envs=2, steps_per_rollout=16, batch_size=16, t
 
 class Own(DQN):
     """A learner that looptree does not have."""
+
+
+class Wide(DQN):
+    """One that is not made with settings."""
+
+    def __init__(self, env_id, width=8, cbs=None, *, seed=0):
+        super().__init__(env_id, dataclasses.replace(Q, hidden_sizes=(width,)), cbs, seed=seed)
 
 
 def kept(folder, learner, passes=5):
@@ -74,6 +84,48 @@ def test_callbacks_and_a_class_of_ones_own_are_given_again(tmp_path):
         assert str(error.value) == (
             f"{tmp_path} is of a Own, not of a {kind.__name__}; Own.resume({str(tmp_path)!r}) would fit."
         )
+
+
+def test_a_class_that_is_made_otherwise_is_loaded_by_hand(tmp_path):
+    learner = kept(tmp_path, Wide("CartPole-v1", 16))
+    with pytest.raises(StateMismatch) as error:
+        Wide.resume(tmp_path)
+    by_hand = f"load_checkpoint({str(tmp_path / 'checkpoints' / '000000000005')!r}).into(loop)"
+    assert str(error.value) == (
+        "Wide is not made as Wide(env_id, settings, cbs, seed=0) like looptree's own, so that it cannot be made again "
+        f"here. Make that as it was, and load what is there: {by_hand}"
+    )
+    again = Wide("CartPole-v1", 16)
+    newest_checkpoint(tmp_path).into(again)
+    assert_same(again.run().state_dict(), learner.run().state_dict(), "in the end")
+
+
+def test_numbers_of_numpy_are_resumed(tmp_path):
+    settings = dataclasses.replace(Q, learning_rate=np.float32(1e-3), batch_size=np.int64(16))
+    learner = kept(tmp_path, DQN("CartPole-v1", settings, seed=np.int64(1)))
+    again = DQN.resume(tmp_path)
+    assert (again.settings, again.seed) == (learner.settings, 1)
+    assert_same(again.run().state_dict(), learner.run().state_dict(), "in the end")
+
+
+def test_the_name_is_that_of_the_run(tmp_path):
+    kept(tmp_path, DQN("CartPole-v1", Q, name="mine"))
+    assert DQN.resume(tmp_path).name == "mine"
+
+
+def test_what_a_learner_is_made_again_from_has_to_be_there():
+    made = {"algorithm": "dqn", "env_id": "CartPole-v1", "seed": 0, "settings": {}}
+    assert made_again(made).name == "dqn"
+    for name, said in {
+        "env_id": "what the learner was made with lacks its env_id or its settings.",
+        "settings": "what the learner was made with lacks its env_id or its settings.",
+        "seed": "seed=None: a whole number of 0 or more would fit.",
+    }.items():
+        with pytest.raises(BadSetting) as error:
+            made_again({key: value for key, value in made.items() if key != name})
+        assert str(error.value) == said
+    with pytest.raises(BadSetting, match="a name like 'source' would fit"):
+        made_again(made | {"name": "not a name"})
 
 
 def test_a_run_of_another_algorithm_is_refused(tmp_path):

@@ -168,7 +168,7 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(BadSetting) as error:
         PPOSettings(wrappers="TimeAwareObservation")
     assert str(error.value) == (
-        "PPOSettings(wrappers='TimeAwareObservation'): a tuple such as (\"TimeAwareObservation\",) would fit."
+        "PPOSettings(wrappers='TimeAwareObservation'): a list of strings such as [\"TimeAwareObservation\"] would fit."
     )
     for kind in (DQNSettings, A2CSettings):
         with pytest.raises(BadSetting, match="one of 'auto', 'native', 'sync'"):

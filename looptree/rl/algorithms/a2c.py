@@ -130,7 +130,7 @@ class A2C(PPO):
 
         Raises what `PPO` does.
         """
-        settings = settings or PRESETS.settings("a2c", env_id, A2CSettings)
+        settings = PRESETS.unless_given(settings, "a2c", env_id, A2CSettings)
         plugged = [PolicyGradient(), *several(cbs)]
         super().__init__(env_id, settings.as_ppo(), plugged, seed=seed, name=name)
         self.settings = settings

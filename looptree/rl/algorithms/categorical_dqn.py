@@ -12,7 +12,7 @@ from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.presets import PRESETS
-from looptree.rl.settings import require_order, require_whole
+from looptree.rl.settings import require_finite, require_order, require_whole
 from looptree.rl.variants.c51 import C51
 
 
@@ -31,6 +31,7 @@ class CategoricalDQNSettings(DQNSettings):
         """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
         super().__post_init__()
         require_whole(self, "atoms", least=2)
+        require_finite(self, "lowest_return", "highest_return")
         require_order(self, "lowest_return", "<", "highest_return")
 
 
@@ -50,6 +51,6 @@ class CategoricalDQN(DQN):
         name: str = "c51",
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
-        settings = settings or PRESETS.settings("c51", env_id, CategoricalDQNSettings)
+        settings = PRESETS.unless_given(settings, "c51", env_id, CategoricalDQNSettings)
         variant = C51(settings.atoms, settings.lowest_return, settings.highest_return)
         super().__init__(env_id, settings, [variant, *several(cbs)], seed=seed, name=name)

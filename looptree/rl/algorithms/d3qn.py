@@ -48,6 +48,6 @@ class D3QN(DQN):
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
-        settings = settings or PRESETS.settings("d3qn", env_id, D3QNSettings)
+        settings = PRESETS.unless_given(settings, "d3qn", env_id, D3QNSettings)
         variants = [DoubleQ(), Dueling(), NStep(settings.target_steps)]
         super().__init__(env_id, settings, [*variants, *several(cbs)], seed=seed, name=name)

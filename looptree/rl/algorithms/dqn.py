@@ -36,7 +36,7 @@ from looptree.rl.optimizers import Adam
 from looptree.rl.presets import PRESETS
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
 from looptree.rl.seeding import stream, torch_generator
-from looptree.rl.settings import require, require_order, require_whole
+from looptree.rl.settings import check_kinds, require, require_finite, require_order, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.target import SyncTarget
 from looptree.rl.threads import TorchThreads
@@ -93,6 +93,7 @@ class DQNSettings:
 
     def __post_init__(self) -> None:
         """Raises `BadSetting` for a setting that cannot be, and for two that contradict each other."""
+        check_kinds(self)
         require_whole(self, "total_env_steps", "num_envs", "env_steps_per_pass", "gradient_steps_per_pass")
         check_making(self)
         require_whole(self, "learning_starts_env_steps", least=0)
@@ -100,6 +101,7 @@ class DQNSettings:
         require_whole(self, "evaluate_every_env_steps", "evaluation_episodes")
         require(self, "hidden_sizes", all(units >= 1 for units in self.hidden_sizes), "1 unit or more a layer")
         require(self, "learning_rate", self.learning_rate > 0, "a number above 0")
+        require_finite(self, "learning_rate")
         require(self, "max_gradient_norm", self.max_gradient_norm > 0, "a number above 0")
         require(self, "gamma", 0 <= self.gamma <= 1, "a number from 0 to 1")
         require(self, "epsilon_start", 0 <= self.epsilon_start <= 1, "a number from 0 to 1")
@@ -276,7 +278,7 @@ class DQN(Learner):
         `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are not Discrete, or observations of a kind for
         which there is no encoder.
         """
-        settings = settings or PRESETS.settings("dqn", env_id, DQNSettings)
+        settings = PRESETS.unless_given(settings, "dqn", env_id, DQNSettings)
         learner = type(self).__name__
         recipe = Recipe.asked_for(env_id, settings)
         observations, actions, stacks_frames = recipe.single()

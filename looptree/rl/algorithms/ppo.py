@@ -37,7 +37,7 @@ from looptree.rl.presets import PRESETS
 from looptree.rl.returns import gae
 from looptree.rl.rollout import Experience, Rollout
 from looptree.rl.seeding import numpy_generator, stream, torch_generator
-from looptree.rl.settings import require, require_whole
+from looptree.rl.settings import check_kinds, require, require_finite, require_whole
 from looptree.rl.source import EpisodeSource, GymSource
 from looptree.rl.state import generator_from, generator_state
 from looptree.rl.threads import TorchThreads
@@ -123,12 +123,14 @@ class PPOSettings:
 
 def check_shared(settings: Any) -> None:
     """Raise `BadSetting` for a setting that cannot be, of those that every algorithm of this kind has."""
+    check_kinds(settings)
     require_whole(settings, "total_env_steps", "num_envs", "steps_per_rollout")
     check_making(settings)
     require_whole(settings, "evaluate_every_env_steps", "evaluation_episodes")
     require(settings, "hidden_sizes", all(units >= 1 for units in settings.hidden_sizes), "1 unit or more a layer")
     for name in ("learning_rate", "max_gradient_norm"):
         require(settings, name, getattr(settings, name) > 0, "a number above 0")
+    require_finite(settings, "initial_log_std", "learning_rate", "entropy_coefficient", "value_coefficient")
     for name in ("entropy_coefficient", "value_coefficient"):
         require(settings, name, getattr(settings, name) >= 0, "a number of 0 or more")
     for name in ("gamma", "gae_lambda"):
@@ -368,7 +370,7 @@ class PPO(Learner):
         Raises `BadSetting`, `UnknownEnvironment`, `EnvironmentUnavailable`, and `UnfitEnvironment` where actions are of
         a kind for which there is no policy, or observations of one for which there is no encoder.
         """
-        settings = settings or PRESETS.settings("ppo", env_id, PPOSettings)
+        settings = PRESETS.unless_given(settings, "ppo", env_id, PPOSettings)
         recipe = Recipe.asked_for(env_id, settings)
         observations, actions, _ = recipe.single()
         network = actor_critic(type(self).__name__, observations, actions, settings, stream(seed, "network"))

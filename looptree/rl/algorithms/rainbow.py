@@ -12,7 +12,7 @@ from looptree.core.arguments import several
 from looptree.rl.agent import Callbacks
 from looptree.rl.algorithms.dqn import DQN, DQNSettings
 from looptree.rl.presets import PRESETS
-from looptree.rl.settings import require, require_order, require_whole
+from looptree.rl.settings import require, require_finite, require_order, require_whole
 from looptree.rl.variants.c51 import C51
 from looptree.rl.variants.double_q import DoubleQ
 from looptree.rl.variants.dueling import Dueling
@@ -49,6 +49,7 @@ class RainbowSettings(DQNSettings):
         require(self, "priority_beta", 0 <= self.priority_beta <= 1, "a number from 0 to 1")
         require(self, "initial_noise", self.initial_noise > 0, "a number above 0")
         require_whole(self, "atoms", least=2)
+        require_finite(self, "initial_noise", "lowest_return", "highest_return")
         require_order(self, "lowest_return", "<", "highest_return")
 
 
@@ -69,7 +70,7 @@ class Rainbow(DQN):
         name: str | None = None,
     ) -> None:
         """Without settings, those of the preset for `env_id` hold, or else the defaults. Raises what `DQN` raises."""
-        settings = settings or PRESETS.settings("rainbow", env_id, RainbowSettings)
+        settings = PRESETS.unless_given(settings, "rainbow", env_id, RainbowSettings)
         variants = [
             DoubleQ(),
             Dueling(),

@@ -311,6 +311,7 @@ class Loop(_LoopFields):
 
         Raises:
             AlreadyRunning: a loop of this tree is running.
+            BadSetting: a value that does not fit, or a callback that is attached to a loop.
             BindingError: the tree cannot run as it is.
         """
         guests = self._open(times, cbs, phases)
@@ -349,11 +350,10 @@ class Loop(_LoopFields):
             )
         only = self._chosen_phases(phases)
         run_times = checked_times(times) if times is not None else None
-        guests: list[Callback] = []
+        guests = self._guests(cbs)
         try:
-            for callback in several(cbs):
-                self.add_cb(callback)
-                guests.append(self.cbs[-1])
+            for guest in guests:
+                self.add_cb(guest)
         except BaseException:
             self._close(guests)
             raise
@@ -376,6 +376,19 @@ class Loop(_LoopFields):
         for callback in [] if self.persist_cbs else guests:
             if any(callback is each for each in self.cbs):
                 self.remove_cb(callback)
+
+    def _guests(self, cbs: Callbacks | None) -> list[Callback]:
+        """The callbacks of one run, of which none may stand anywhere else: they leave when it ends."""
+        guests = [instance(each, Callback, NotACallback) for each in several(cbs)]
+        for number, guest in enumerate(guests):
+            twice = any(guest is each for each in guests[:number])
+            if guest.parent is not None or twice:
+                at = "was given twice" if twice else f"is attached to {guest.parent.path} already"
+                raise BadSetting(
+                    f"{type(guest).__name__} {guest.name!r}, given to {self.path}.run, {at}. Give one that stands"
+                    f" nowhere else: copy.deepcopy({guest.name})."
+                )
+        return guests
 
     def _chosen_phases(self, phases: Phases | None) -> tuple[str, ...] | None:
         if phases is None:

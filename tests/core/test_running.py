@@ -344,6 +344,22 @@ def test_callbacks_of_a_run_leave_when_it_cannot_bind():
     assert loop.run().count == 1
 
 
+def test_a_callback_that_is_attached_is_refused_by_a_run_and_stays_where_it_is():
+    log = []
+    Once = hooked(Callback, "Once", ["after_step"], logger(log))
+    once, new = Once(), Once()
+    holder, other = Step(cbs=once, name="holder"), Step(name="other")
+    for loop in (holder, other):
+        with pytest.raises(BadSetting, match=r"Once 'once', given to .*run, is attached to holder already"):
+            loop.run(cbs=[new, once])
+    with pytest.raises(BadSetting, match=r"given to other.run, was given twice.*copy.deepcopy\(once\)"):
+        other.run(cbs=[new, new])
+    assert (holder.cbs, other.cbs, once.parent, new.parent) == ([once], [], holder, None)
+    holder.run()
+    other.run(cbs=new)
+    assert log == ["Once.after_step"] * 2
+
+
 def test_callbacks_of_a_run_stay_when_the_loop_persists_them():
     log = []
     Guest = hooked(Callback, "Guest", ["after_step"], logger(log))

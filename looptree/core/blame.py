@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from looptree.core.compiled import Compiled, generated
+from looptree.core.signals import Cancel
 
 
 def entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
@@ -32,6 +33,8 @@ def hook_label(hook: Callable[[], object]) -> str:
 
 def blame(error: BaseException) -> str:
     """The hook in which an exception was raised, as `Class.hook`; else the function that generated code called."""
+    if isinstance(error, Cancel) and error._by:
+        return error._by
     label = ""
     found = list(entries(error.__traceback__))
     for entry, below in itertools.zip_longest(found, found[1:]):
@@ -90,12 +93,12 @@ def event_left(error: BaseException) -> str | None:
     return compiled.event_at(entry.tb_lineno) if compiled is not None and entry is not None else None
 
 
-def left_loops(error: BaseException) -> list[Any]:
-    """The loops whose functions an exception has left so far, from the outermost in."""
+def left_runs(error: BaseException) -> list[tuple[FrameType, Any]]:
+    """The runs that an exception has left so far, from the outermost in: the frame of each, and its loop."""
     frames = [entry.tb_frame for entry in entries(error.__traceback__)]
     found: list[tuple[FrameType, Compiled | None]] = [(frame, generated(frame.f_code)) for frame in frames]
-    loops = [compiled.loop_of(frame.f_code.co_name) for frame, compiled in found if compiled is not None]
-    return list({id(loop): loop for loop in loops if loop is not None}.values())
+    runs = [(frame, compiled.loop_of(frame.f_code.co_name)) for frame, compiled in found if compiled is not None]
+    return [(frame, loop) for frame, loop in runs if loop is not None]
 
 
 def broke_off(error: BaseException) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import FrameType
 from typing import Any
 
-from looptree.core.blame import blame, left_loops
+from looptree.core.blame import blame, left_runs
+from looptree.core.signals import Cancel
 
 _WORDS = {
     "stopped": "stopped by",
@@ -14,20 +16,44 @@ _WORDS = {
 }
 
 
-def settle(error: BaseException, how: str, why: str, below: bool = False) -> None:
-    """Let every loop that an exception has left say so, once; with `below`, all but the outermost, whose level still
-    decides."""
+_TOLD = "__looptree_told__"
+
+
+class _Told(set[FrameType]):
+    """The runs that an exception has left and told so. They stay where they are: a copy of it, in another process say,
+    has left none."""
+
+    def __reduce__(self) -> tuple[type[_Told], tuple[()]]:
+        return _Told, ()
+
+
+def settle(error: BaseException, below: bool = False) -> None:
+    """Let every loop whose run an exception has left say so, once a run; with `below`, all but the outermost, whose
+    level still decides."""
+    how, why = ("cancelled", error.reason) if isinstance(error, Cancel) else ("failed", in_words(error))
     label = blame(error)
-    told: list[Any] = error.__dict__.setdefault("__looptree_told__", [])
-    for loop in left_loops(error)[1 if below else 0 :]:
-        if not any(loop is each for each in told):
-            told.append(loop)
+    told = error.__dict__.setdefault(_TOLD, _Told())
+    left = left_runs(error)
+    for run, loop in left:
+        if run not in told and not (below and loop is left[0][1]):
+            told.add(run)
             loop._ended = how, label, why
+
+
+def let_go(cancel: Cancel) -> None:
+    """A Cancel ends here. The same one may be raised again, on every pass say, and then knows nothing of this time."""
+    cancel.with_traceback(None)._met = False
+    cancel.__dict__.pop(_TOLD, None)
 
 
 def in_words(error: BaseException) -> str:
     """An exception as `ValueError: what it says`, or its class alone."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception as second:  # of a class's own __str__; the failure to be told of is the first
+        said = f"(its __str__ raised {type(second).__name__})"
+    return f"{name}: {said}" if said else name
 
 
 def sentence(loop: Any) -> str:

@@ -28,7 +28,7 @@ from looptree.core.blame import broke_off, caller
 from looptree.core.bound import Bound
 from looptree.core.callback import Callback
 from looptree.core.codegen import Line
-from looptree.core.ended import in_words, sentence, settle
+from looptree.core.ended import sentence, settle
 from looptree.core.errors import (
     AlreadyRunning,
     BadSetting,
@@ -404,13 +404,11 @@ class Loop(_LoopFields):
         return chosen
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, BindingError) and self.index is None:
-            return
         if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
             error = error.__cause__  # which a generator cannot let through as it is
         if broke_off(error):
             self._ended = "left", "", ""
-        settle(error, "failed", in_words(error))
+        settle(error)
 
     def stop(self, reason: str = "", *, by: str | None = None) -> None:
         """Finish the pass that is running, then end; so do the inner loops that are running.

@@ -108,6 +108,9 @@ class Forward:
             if isinstance(getattr(type(ancestor), name, None), Forward):
                 break  # which has asked all those further up
             ancestor = ancestor.parent
+        for above in ancestry(node.parent):
+            if isinstance(getattr(type(above), name, None), property | functools.cached_property):
+                return getattr(above, name)  # it failed with an AttributeError of its own, which says what is missing
         raise NoSuchField(functools.partial(self._explain, node))
 
     def _explain(self, node: Node) -> str:

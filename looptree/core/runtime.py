@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from looptree.core.blame import blame, broke_off, event_left, hook_label, running_events
 from looptree.core.callback import Callback
-from looptree.core.ended import in_words, settle
+from looptree.core.ended import in_words, let_go, settle
 from looptree.core.errors import UnknownEvent, listed, nearest
 from looptree.core.node import ancestry
 from looptree.core.signals import Cancel
@@ -106,6 +106,8 @@ def _left_over(
             loop._raised = error, hook_label(hook)
         elif error.event is not None and error.event not in events:
             cancels.append(error)
+        else:
+            let_go(error)
     loop._marked = True
     if len(errors) > 1:
         group = BaseExceptionGroup(f"several finally_{events[0]} hooks of {loop.path} failed", errors)
@@ -164,7 +166,7 @@ def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> list[Bas
     """Run the `failed_` hooks of a level, and return what they raised themselves."""
     levels = list(ancestry(loop))
     loop._failure = error
-    settle(error, "failed", in_words(error), below=True)
+    settle(error, below=True)
     raised: list[BaseException] = []
     for hook in failed:
         for level in levels:
@@ -173,7 +175,7 @@ def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> list[Bas
             _note(error, hook, second)
             raised.append(second)
     for level in levels:
-        level.error, level._may_recover = error, False
+        level.error, level._may_recover, level._marked = error, False, True
     return raised
 
 
@@ -209,7 +211,7 @@ def call_all(loop: Any, hooks: Iterable[Handed]) -> list[tuple[Finalizer, BaseEx
         except BaseException as error:
             shown = error.__traceback__.tb_next if error.__traceback__ is not None else None
             raised.append((hook, error.with_traceback(shown)))  # without this frame
-            settle(error, *(("cancelled", error.reason) if isinstance(error, Cancel) else ("failed", in_words(error))))
+            settle(error)
     return raised
 
 
@@ -220,8 +222,8 @@ def _note(first: BaseException, hook: Handed, second: BaseException) -> None:
 
 
 def _noted(first: BaseException) -> list[BaseException]:
-    """The second errors that were attached to a failure on its way."""
-    return list(first.__dict__.get(_NOTED, ()))
+    """The second errors that were attached to a failure on its way, which ends here."""
+    return list(first.__dict__.pop(_NOTED, ()))
 
 
 _NOTED = "__looptree_second_errors__"
@@ -242,7 +244,8 @@ def _cancelled(loop: Any, cancel: Cancel, events: tuple[str, ...]) -> bool:
         loop.count = loop._first + loop.index + 1  # the pass that was left is done
         loop._ended = "cancelled", blame(cancel), cancel.reason
     if ends:
-        settle(cancel, "cancelled", cancel.reason, below=True)
+        settle(cancel, below=True)
+        let_go(cancel)
     return ends
 
 

@@ -11,8 +11,9 @@ class Cancel(BaseException):
     nearest one of that name is meant. It is no `Exception`, so that `except Exception` in a hook lets it through.
     """
 
-    def __init__(self, event: str | None = None, reason: str = "", *, met: bool = False) -> None:
+    def __init__(self, event: str | None = None, reason: str = "", *, met: bool = False, by: str = "") -> None:
         super().__init__(event, reason)
         self.event = event
         self.reason = reason
         self._met = met  # whether its event was found to be running
+        self._by = by  # who is named instead of the hook that raised it

@@ -416,7 +416,7 @@ class Trace:
         if stops:
             self.hit = change
             went = f"{change.field} went from {show(change.old)} to {show(change.new)}"
-            self._pending = Cancel("run", f"{went} in {change.at} (a stop_if of Trace)")
+            self._pending = Cancel("run", f"{went} in {change.at} (a stop_if of Trace)", by=change.hook)
             self._due = True
 
     def _watch(self, plan: LoopPlan) -> None:

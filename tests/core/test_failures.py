@@ -5,6 +5,8 @@ two passes. What must be called is worked out by the small functions under `Stor
 """
 
 import contextlib
+import pickle
+import threading
 import traceback
 
 import pytest
@@ -580,6 +582,69 @@ def test_a_failure_inside_a_failed_hook_does_not_change_the_error_of_the_levels_
     assert seen == [TypeError, ValueError, ValueError]
 
 
+def test_an_error_that_cannot_say_what_it_is_goes_on_all_the_same():
+    class Speechless(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    error, second = Speechless(), Speechless()
+    loop = Once(cbs=finalizers([], "finally", second))
+    loop.boom = error
+    with pytest.raises(Speechless) as caught:
+        loop.run()
+    assert caught.value is error
+    said = "Speechless: (its __str__ raised RuntimeError)"
+    assert loop.ended == f"failed in Once.on_step: {said}"
+    assert error.__notes__ == [f"After that Final0.finally_step raised {said}"]
+
+
+def test_the_same_error_may_end_one_run_after_the_other():
+    loop = Once(times=2)
+    loop.boom = ValueError("again")
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            loop.run()
+        assert loop.ended == "failed in Once.on_step: ValueError: again"
+
+
+def test_how_a_loop_ended_that_ran_again_while_a_failure_goes_on_is_how_it_ended_then():
+    acts = {"inner.on_step": raising(ValueError("once"))}
+    tree = Tree("loops", acts)
+    tree.inner.call_on = ("on_do", "finally_do")
+    with pytest.raises(ValueError):
+        tree.outer.run()
+    assert tree.inner.ended == "ran all 2 items"
+    assert tree.middle.ended == tree.outer.ended == "failed in Inner.on_step: ValueError: once"
+
+
+def test_an_error_that_left_a_run_can_be_sent_to_another_process_without_the_loop():
+    loop = Once()
+    loop.lock, loop.boom = threading.Lock(), ValueError("sent")
+    with pytest.raises(ValueError) as caught:
+        loop.run()
+    assert pickle.loads(pickle.dumps(caught.value)).args == ("sent",)
+
+
+def test_after_an_inner_loop_failed_alone_a_run_of_the_whole_tree_has_no_error():
+    seen = []
+
+    class Outer(Loop):
+        def on_go(self):
+            pass
+
+        def finally_run(self):
+            seen.append(self.error)
+
+    outer = Outer(inner_loops=Once(call_on="on_go"))
+    outer.run()
+    outer.once.boom = ValueError()
+    with pytest.raises(ValueError):
+        outer.once.run()
+    outer.once.boom = None
+    outer.run()
+    assert seen == [None, None]
+
+
 # --- recovering ---------------------------------------------------------------------------------------------
 
 
@@ -833,6 +898,39 @@ def test_a_cancelled_run_says_so():
     assert "Outer.on_go" in tree.outer.ended
     assert tree.outer.ended.endswith(": the budget is spent")
     assert tree.outer.error is None
+
+
+def test_a_loop_that_a_hook_runs_and_that_is_left_by_a_cancel_is_cancelled():
+    class Evaluation(Loop):
+        def on_batch(self):
+            raise Cancel("step", "enough")
+
+    class Training(Loop):
+        def on_step(self):
+            evaluation.run()
+
+    evaluation, training = Evaluation(), Training(times=2)
+    training.run()
+    assert evaluation.ended == "cancelled by Evaluation.on_batch: enough"
+    assert training.ended == "ran all 2 items"
+
+
+@pytest.mark.parametrize("moment", ["on", "finally"])
+def test_one_cancel_may_be_raised_again_and_again_and_keeps_nothing(moment):
+    skip = Cancel("step", "no use")
+    hooked(Loop, "Skipping", ["on_step", f"{moment}_step"], lambda self, name: raising(skip)(self))(times=3).run()
+    assert skip.__traceback__ is None
+
+
+def test_one_cancel_raised_in_two_runs_is_met_anew_in_each():
+    enough = Cancel("run", "enough")
+    First = hooked(Loop, "First", ["on_go"], lambda self, name: raising(enough)(self))
+    Second = hooked(Loop, "Second", ["on_step"], lambda self, name: raising(enough)(self))
+    for loop, by in ((First(), "First.on_go"), (Second(), "Second.on_step"), (First(), "First.on_go")):
+        assert loop.run().ended == f"cancelled by {by}: enough"
+    enough.event = "nowhere"
+    with pytest.raises(UnknownEvent, match="nowhere"):
+        First().run()
 
 
 def test_cancel_by_class_or_instance():

@@ -794,6 +794,36 @@ def test_a_field_that_nobody_has_is_an_attribute_error_that_names_it():
         loop.run()
 
 
+def test_a_property_above_that_fails_says_itself_what_it_misses():
+    class Settings:
+        pass
+
+    class Outer(Loop):
+        settings = Settings()
+
+        @property
+        def lr(self):
+            return self.settings.learning_rate
+
+        def on_epoch(self):
+            pass
+
+    class Middle(Loop):
+        call_on = "on_epoch"
+
+        def on_go(self):
+            self.seen = self.lr
+
+    class Inner(Loop):
+        call_on = "before_go"
+
+        def on_batch(self):
+            self.seen = self.lr
+
+    with pytest.raises(AttributeError, match="'Settings' object has no attribute 'learning_rate'"):
+        Outer(inner_loops=Middle(inner_loops=Inner)).run()
+
+
 def test_a_field_is_set_where_it_is_named():
     class Inner(Loop):
         call_on = "on_epoch"

@@ -817,6 +817,29 @@ def test_a_breakpoint_judges_the_value_itself_not_what_is_kept_of_it():
     assert isinstance(trace.hit.new, Summary)
 
 
+@pytest.mark.parametrize(
+    "field, by", [("opened", "Opening (no hook)"), ("closed", "Opening.finally_step")], ids=["items", "finally"]
+)
+def test_a_breakpoint_names_who_set_the_value_outside_of_the_lines_of_a_pass(field, by):
+    class Opening(Loop):
+        opened = closed = False
+
+        def items(self):
+            self.opened = True
+            yield 1
+
+        def on_step(self):
+            pass
+
+        def finally_step(self):
+            self.closed = True
+
+    loop = Opening()
+    with Trace(loop, stop_if={field: bool}):
+        loop.run()
+    assert loop.ended.startswith(f"cancelled by {by}: opening.{field} went from False to True")
+
+
 def test_a_breakpoint_ends_a_pull_too():
     loop = Sampler()
     with Trace(loop, stop_if={"total": lambda total: total > 5}) as trace:

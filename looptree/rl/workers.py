@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -39,6 +39,7 @@ MAX_RESTARTS = 100  # of all environments together, where nothing else is asked 
 _WAIT_MS = 1_000  # at a time, for an answer
 _CLOSE_S = 5.0  # for environments to close themselves in
 _EXIT_S = 1.0  # for a process that has broken to end in
+_SENT_TO_ALL = (signal.SIGINT, signal.SIGTERM)  # processes, by a terminal or by a job's scheduler
 
 Maker = Callable[[], gymnasium.Env[Any, Any]]
 
@@ -347,17 +348,32 @@ def _start(number: int, maker: Maker) -> tuple[BaseProcess, Connection]:
     pipe, their_pipe = multiprocessing.Pipe()
     arguments = (number, CloudpickleWrapper(maker), their_pipe, pipe)
     process = multiprocessing.Process(target=_serve, name=f"Worker-{number}", args=arguments, daemon=True)
-    with clear_mpi_env_vars():
+    with clear_mpi_env_vars(), _deaf():
         process.start()
     their_pipe.close()
     return process, pipe
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """For as long as this `with` lasts, Ctrl-C and SIGTERM wait: a copy of this process, which begins with the handlers
+    of this one, is to hear them when it has its own. (A server of copies would stay deaf, and so would all of its.)"""
+    if multiprocessing.get_start_method() != "fork":
+        yield
+        return
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT_TO_ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
 def _serve(number: int, maker: Maker, pipe: Connection, parent_pipe: Connection, *_: Any) -> None:
     """Make an environment, and do with it what comes down the pipe, until that says close or the other end is no more.
     What is raised goes back as the text of its traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for each in _SENT_TO_ALL:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SENT_TO_ALL)
     report: Any = _Report(pipe)
     with contextlib.suppress(BrokenPipeError):  # nobody listens any more
         try:

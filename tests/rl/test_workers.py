@@ -280,6 +280,30 @@ def test_ctrl_c_in_the_middle_of_a_step_leaves_all_in_order():
     assert (source.restarts, source.env_steps) == (0, 2 * (2 + 10))
 
 
+ONLY_BEGUN = """
+import os, signal
+from looptree.rl.workers import RestartingVectorEnv
+from tests.rl.toys import Fragile
+
+environments = RestartingVectorEnv([Fragile, Fragile])
+environments.reset(seed=1)
+# The earliest moment at which a process can hear what a terminal sends to all.
+os.register_at_fork(after_in_child=lambda: [os.kill(os.getpid(), number) for number in (signal.SIGTERM, signal.SIGINT)])
+os.kill(environments.processes[0].pid, signal.SIGKILL)
+environments.step(environments.action_space.sample())  # which begins one anew
+print(environments.restarts, signal.pthread_sigmask(signal.SIG_BLOCK, []))
+environments.close()
+"""
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="what is told is told to copies of a process")
+def test_a_process_that_is_begun_anew_leaves_ctrl_c_and_sigterm_to_the_one_that_made_it():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ONLY_BEGUN], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 set()\n", "")
+
+
 class Clinging(Fragile):
     """Does not want to close."""
 

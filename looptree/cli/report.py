@@ -48,7 +48,10 @@ def show_report(words: list[str]) -> int:
     elif options.port:
         raise UsageError(f"--port {options.port} goes with --live: looptree report --live RUN --port {options.port}")
     else:
-        print(f"report: {save_report(list(options.folders), options.out)}")
+        # A link that the user names is followed, unlike one in the folder of a run, which may have come from anywhere.
+        file = Path(os.path.realpath(options.out)) if options.out is not None else None
+        written = save_report(list(options.folders), file)
+        print(f"report: {options.out or written}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -17,11 +18,14 @@ def save_whole(contents: str | bytes, path: str | os.PathLike[str]) -> Path:
     """Write a text or bytes beside the file that is wanted, and only then let it take that file's place.
 
     Raises:
-        CannotSave: the folder does not exist or cannot be written, or the path is that of a folder.
+        CannotSave: the folder does not exist or cannot be written, or at the path is something else than a file: a
+            folder, or a device, which would be replaced too.
     """
     wanted = Path(path)
     beside = wanted.parent / f".{wanted.name}.{os.getpid()}.part"
     try:
+        if os.path.exists(wanted) and not wanted.is_file():
+            raise OSError(errno.EINVAL, "it is no ordinary file")
         beside.unlink(missing_ok=True)
         with beside.open("xb") as file:  # never through a link that stands there
             file.write(contents.encode() if isinstance(contents, str) else contents)

@@ -2,7 +2,7 @@
 
     0    done; a live report, by Ctrl-C
     1    something failed while it ran, and the traceback is on standard error; or a disk did not take what was to be
-         written, and where it is instead is said there
+         written, and where it is instead is said there; or standard output could not be written
     2    the command line does not fit; one sentence on standard error says what would
     130  interrupted by Ctrl-C
     143  ended by SIGTERM
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from looptree.cli.output import OutputFailed, give_up, told_apart
 from looptree.cli.plain import plain
 from looptree.cli.usage import UsageError
 from looptree.core.errors import listed, nearest
@@ -59,14 +59,9 @@ _TERMINATED = 128 + signal.SIGTERM
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line, by default that of the process, and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] in (["-h"], ["--help"]):
-        print(HELP)
-        return 0
     try:
-        with _sigterm_raises():
-            status = _run(words)
-        sys.stdout.flush()
-        return status
+        with _sigterm_raises(), told_apart():
+            return _run(words)
     except UsageError as error:
         print(f"looptree: {plain(str(error))}", file=sys.stderr)
         return 2
@@ -78,8 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("looptree: ended by SIGTERM", file=sys.stderr)
         return _TERMINATED
-    except BrokenPipeError:  # whoever read the output wants no more of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputFailed as failed:
+        give_up()
+        if not isinstance(failed.error, BrokenPipeError):  # whoever reads it wants no more
+            print(f"looptree: {failed}", file=sys.stderr)
         return 1
     except Exception:
         traceback.print_exc()
@@ -105,6 +102,9 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
     if not words:
         raise UsageError(f"a command is missing: {listed(COMMANDS)} would fit; looptree --help tells more.")
     command, *rest = words
@@ -116,5 +116,10 @@ def _run(words: list[str]) -> int:
         commands = importlib.import_module("looptree.cli.commands")
     except ModuleNotFoundError as error:
         raise UsageError(f"{command} needs the package {error.name!r}: pip install 'looptree[cli]'") from error
-    status: int = commands.run(command, rest)
+    try:
+        status: int = commands.run(command, rest)
+    except SystemExit as end:
+        if end.code:
+            raise
+        return 0  # the help of a command
     return status

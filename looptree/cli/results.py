@@ -16,8 +16,8 @@ RESULTS = "results.json"
 AGENT = "agent.npz"
 
 
-def save_results(folder: Path, results: dict[str, Any], agent: dict[str, Any]) -> None:
-    """Write the agent's parameters by name, for `numpy.load`, and then the results.
+def save_agent(folder: Path, agent: dict[str, Any]) -> None:
+    """Write the agent's parameters by name, for `numpy.load`; results that are there are of the one before it, and go.
 
     Raises:
         CannotSave: the folder cannot be written.
@@ -25,6 +25,15 @@ def save_results(folder: Path, results: dict[str, Any], agent: dict[str, Any]) -
     weights = io.BytesIO()
     np.savez(weights, allow_pickle=False, **agent)
     save_whole(weights.getvalue(), folder / AGENT)
+    (folder / RESULTS).unlink(missing_ok=True)
+
+
+def save_results(folder: Path, results: dict[str, Any]) -> None:
+    """Write the results, when their agent is written.
+
+    Raises:
+        CannotSave: the folder cannot be written.
+    """
     save_whole(json.dumps(results, indent=2, allow_nan=False) + "\n", folder / RESULTS)
 
 

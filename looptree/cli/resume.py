@@ -49,7 +49,7 @@ def resume(words: list[str]) -> int:
             raise UsageError(str(error)) from error
         print("\n".join([f"{learner.name} goes on from env step {learner.env_steps:,}", *inexact]), flush=True)
         status = trained(learner, *checkpoints(recorder, every_s))
-    return conclude(learner, recorder) or status
+    return conclude(learner, recorder, status)
 
 
 def _refuse_one_that_goes_on(folder: Path) -> None:

@@ -21,7 +21,7 @@ from looptree.callbacks.interrupt import GracefulInterrupt
 from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options
 from looptree.cli.report import save_report
-from looptree.cli.results import save_results
+from looptree.cli.results import save_agent, save_results
 from looptree.cli.usage import UsageError
 from looptree.core.callback import Callback
 from looptree.core.errors import LooptreeError
@@ -45,47 +45,50 @@ def train(options: Options) -> int:
     with contextlib.ExitStack() as stack:
         _begin(recorder, stack)
         status = trained(learner, *checkpoints(recorder, options.checkpoint_every_s))
-    return conclude(learner, recorder) or status
+    return conclude(learner, recorder, status)
 
 
-def conclude(learner: Learner, recorder: Recorder) -> int:
-    """What comes behind a training: print where the time went, evaluate the agent that is kept, and write it all.
+def conclude(learner: Learner, recorder: Recorder, status: int) -> int:
+    """What comes behind a training that ended with a status: write the agent that is kept, evaluate it, write that and
+    a page about the run, and only then print it all, so that whatever fails or is interrupted costs nothing before it.
 
     The status is 1 where the disk did not take all of it.
     """
-    print(recorder.profile)
-    print(ending(learner))
+    folder = recorder.folder
+    place = _saved(folder, lambda place: save_agent(place, learner.kept_state))
     returns = learner.evaluate(_EVALUATION_EPISODES)
-    print(_evaluation(learner, returns))
-    results_taken = _save_somewhere(recorder.folder, _results(learner, returns, recorder.seconds), learner.kept_state)
-    print(f"run: {recorder.folder}")
-    return 0 if _reported(recorder.folder) and results_taken and recorder.whole else 1
+    place = _saved(place, lambda place: save_results(place, _results(learner, returns, recorder.seconds)))
+    page = _reported(folder)
+    lines = [str(recorder.profile), ending(learner), _evaluation(learner, returns), f"run: {folder}"]
+    lines += [f"report: {page}"] if page is not None else []
+    lines += [f"looptree resume {folder} goes on"] if status and numbered(folder / CHECKPOINTS) else []
+    print("\n".join(lines))
+    return status if page is not None and place == folder and recorder.whole else 1
 
 
-def _save_somewhere(folder: Path, results: dict[str, Any], agent: dict[str, Any]) -> bool:
-    """Save results in a folder, and where that takes nothing, where temporary files go; whether the folder took them.
+def _saved(folder: Path, save: Callable[[Path], None]) -> Path:
+    """Save in a folder, and where that takes nothing, where temporary files go; the folder that took it.
 
     Raises:
         CannotSave: there is no place at all.
     """
     try:
-        save_results(folder, results, agent)
+        save(folder)
+        return folder
     except CannotSave as error:
         elsewhere = Path(tempfile.mkdtemp(prefix="looptree-"))
-        save_results(elsewhere, results, agent)
-        _complain(f"{error} The agent and the results are in {elsewhere} instead; move them to {folder}.")
-        return False
-    return True
+        save(elsewhere)
+        _complain(f"{error} It is in {elsewhere} instead, with the results; move them to {folder}.")
+        return elsewhere
 
 
-def _reported(folder: Path) -> bool:
-    """Write the page about a run; whether that could be done."""
+def _reported(folder: Path) -> Path | None:
+    """The page about a run, where it could be written."""
     try:
-        print(f"report: {save_report([folder])}")
+        return save_report([folder])
     except UsageError as error:
         _complain(f"there is no report. {error}")
-        return False
-    return True
+        return None
 
 
 def _complain(text: str) -> None:

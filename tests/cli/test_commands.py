@@ -168,6 +168,10 @@ def test_report_writes_a_page_about_a_run_and_about_several(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "report: report.html\n", "")
     done = looptree("report", tmp_path / "run1", tmp_path / "run2", "--out", tmp_path / "both.html")
     assert (tmp_path / "both.html").read_text() == (tmp_path / "report.html").read_text()
+    (tmp_path / "link.html").symlink_to(tmp_path / "both.html")
+    done = looptree("report", tmp_path / "run1", "--out", tmp_path / "link.html")
+    assert (done.returncode, done.stdout) == (0, f"report: {tmp_path / 'link.html'}\n")
+    assert (tmp_path / "link.html").is_symlink() and (tmp_path / "both.html").read_text() == page.read_text()
 
 
 def test_why_and_trace_tell_what_was_recorded(tmp_path):
@@ -324,6 +328,7 @@ def test_a_signal_ends_the_run_at_the_end_of_a_pass(tmp_path, vectorization, num
     assert "Traceback" not in err and "Warning" not in err
     assert re.search(rf"^dqn stopped by .*: {name}$", out, re.MULTILINE)
     assert "fresh episodes greedily" in out
+    assert out.endswith(f"\nlooptree resume {tmp_path / 'out'} goes on\n")
     assert (tmp_path / "out" / "results.json").exists()
     assert Run(tmp_path / "out").ended == f"stopped by GracefulInterrupt: {name}"
 
@@ -338,16 +343,80 @@ def test_a_second_one_ends_it_at_once(tmp_path, vectorization, number):
     assert (tmp_path / "out" / "results.json").exists() == bool(out)
 
 
-def test_output_that_nobody_reads_is_no_traceback():
+class Impatient(CartPoleEnv):
+    """Ctrl-C comes with its 601st step, which is one of the evaluation behind a training of 600."""
+
+    steps = 0
+
+    def step(self, action):
+        Impatient.steps += 1
+        if Impatient.steps == 601:
+            signal.raise_signal(signal.SIGINT)
+        return super().step(action)
+
+
+def test_a_training_that_has_ended_has_its_agent_whatever_becomes_of_the_evaluation(tmp_path, capsys):
+    folder = tmp_path / "out"
+    gymnasium.register("Impatient-v0", Impatient, max_episode_steps=500)
+    try:
+        assert main(["train", "dqn", "Impatient-v0", *SHORT[2:], "--out", str(folder)]) == 130
+        with np.load(folder / "agent.npz") as agent:
+            assert agent.files
+        assert not (folder / "results.json").exists()
+        assert main(["resume", str(folder)]) == 0
+    finally:
+        del gymnasium.registry["Impatient-v0"]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    capsys.readouterr()
+
+
+# output that cannot be written
+
+
+def into_a_closed_pipe(*words, cwd=None):
+    """The status, and what is said of it."""
     with subprocess.Popen(
-        [*COMMAND, "describe", "dqn", "CartPole-v1"],
+        [*COMMAND, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        cwd=cwd,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         err = process.stderr.read()
         process.wait(timeout=120)
-    assert process.returncode == 1 and err == ""
+    return process.returncode, err
+
+
+def through_a_shell(line, cwd):
+    """The status, and what is said of it, of a line in which `looptree` stands for the command."""
+    script = f'looptree() {{ "{sys.executable}" -m looptree.cli "$@"; }}; {line}'
+    done = subprocess.run(
+        ["sh", "-c", script], stderr=subprocess.PIPE, text=True, timeout=120, env=environment(), cwd=cwd
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["runs"], ["describe", "dqn", "CartPole-v1"], ["train", "dqn", "CartPole-v1", "--help"]]
+)
+def test_output_that_nobody_reads_is_no_traceback(words, tmp_path):
+    (tmp_path / "runs").mkdir()
+    assert into_a_closed_pipe(*words, cwd=tmp_path) == (1, "")
+
+
+@pytest.mark.parametrize("words", ["--help", "runs", "describe dqn CartPole-v1"])
+def test_output_that_is_closed_or_of_a_file_that_is_full_is_no_traceback(words, tmp_path):
+    (tmp_path / "runs").mkdir()
+    assert through_a_shell(f"looptree {words} >&-", tmp_path) == (0, "")
+    # The file may not grow, as on a full disk; SIGXFSZ, which says so besides, Python does not hear.
+    status, err = through_a_shell(f"ulimit -f 0; looptree {words} > full", tmp_path)
+    assert (status, err) == (1, "looptree: standard output cannot be written: File too large.\n")
+
+
+def test_a_training_whose_output_nobody_reads_has_all_its_files(tmp_path):
+    status, err = into_a_closed_pipe("train", *SHORT, "--out", tmp_path / "out")
+    assert status == 1 and "Traceback" not in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES

@@ -76,7 +76,7 @@ def test_an_agent_that_is_too_large_for_the_disk_is_somewhere_else(tmp_path):
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "agent.npz cannot be written: No space left on device. " in done.stderr
-    assert f"The agent and the results are in {elsewhere} instead; move them to {tmp_path}/disk/run." in done.stderr
+    assert f"It is in {elsewhere} instead, with the results; move them to {tmp_path}/disk/run." in done.stderr
     assert "looptree: there is no report. " in done.stderr
     assert Run(folder).ended == "ran all 5 items"
     results = json.loads((elsewhere / "results.json").read_text())

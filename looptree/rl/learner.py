@@ -105,12 +105,13 @@ class Learner(Loop):
         )
 
     def items(self) -> Iterator[int]:
-        """The env steps made so far, until all are made, or until a pass makes none: `run(phases="valid")` is
-        one evaluation."""
-        made = -1
-        while made < self.env_steps < self.total_env_steps:
-            made = self.env_steps
-            yield made
+        """The env steps made so far, until all are made; once where the run is without training:
+        `run(phases="valid")` is one evaluation, before, between and after."""
+        if all(phase.name != "train" for phase in self.plan.phases):
+            yield self.env_steps
+            return
+        while self.env_steps < self.total_env_steps:
+            yield self.env_steps
 
     def switch_phase(self, phase: str) -> None:
         """Put the network in train mode for the train phase, in eval mode for any other."""

@@ -72,6 +72,8 @@ def merged_moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The mean and the variance of `count` rows with these moments and of the new `rows` `(batch, *shape)`
     together (Chan et al. 1979, Updating formulae and a pairwise algorithm for computing sample variances)."""
+    if len(rows) == 0:
+        return mean, variance
     total = count + len(rows)
     shift = rows.mean(0, np.float64) - mean
     squares = variance * count + rows.var(0, np.float64) * len(rows) + shift**2 * (count * len(rows) / total)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from looptree import Callback
+from looptree import Callback, Cancel
 from looptree.core.errors import BadSetting, StateMismatch
 from looptree.rl.algorithms.dqn import DQNSettings, exploration, q_losses, q_targets, taken
 from looptree.rl.errors import EnvironmentNotSaved
@@ -201,6 +201,32 @@ def test_the_phases_switch_the_mode_of_the_network():
     assert mode.seen == {("train", True), ("valid", False)}
 
 
+@pytest.mark.parametrize(
+    ("num_envs", "env_steps_per_pass", "evaluated"),
+    [
+        (1, 4, [100, 200, 300, 400]),
+        (4, 4, [100, 200, 300, 400]),
+        (20, 4, [100, 200, 300, 400]),  # a pass is a step of each environment, at least
+        (10, 15, [100, 200, 300, 400]),  # and whole steps of each
+        (120, 100, [120, 240, 360, 480]),
+    ],
+)
+def test_evaluations_come_when_as_many_env_steps_are_made_as_the_settings_say(num_envs, env_steps_per_pass, evaluated):
+    class Evaluated(Callback):
+        def __init__(self):
+            self.at = []
+
+        def after_evaluate(self, _phase="valid"):
+            self.at.append(self.loop.env_steps)
+
+    register()
+    changes = {"num_envs": num_envs, "env_steps_per_pass": env_steps_per_pass, "total_env_steps": 400}
+    at = Evaluated()
+    # its episodes take 100 steps, and its environments reset themselves at once: every row is real
+    small(env_id="LooptreeIdentity-v0", evaluate_every_env_steps=100, cbs=[at], **changes).run()
+    assert at.at == evaluated
+
+
 def test_the_best_evaluation_is_kept_the_later_of_two_equals():
     class Marked(Callback):
         """Makes evaluations give known returns, and marks the parameters with the number of the evaluation."""
@@ -219,6 +245,19 @@ def test_the_best_evaluation_is_kept_the_later_of_two_equals():
     assert (learner.best_return, learner.best_env_steps, learner.valid_return) == (7.0, 450, 5.0)
     assert learner.kept_state["head.linears.1.bias"].tolist() == [2.0, 2.0]
     assert learner.network.head.linears[-1].bias.tolist() != [2.0, 2.0]
+
+
+def test_a_pass_without_env_steps_does_not_end_a_run():
+    class Skip(Callback):
+        """Leaves out the collection of the third pass."""
+
+        def before_collect(self, _phase="train"):
+            if self.loop.count == 2:
+                raise Cancel("collect")
+
+    learner = small(cbs=[Skip()]).run()
+    assert learner.env_steps == learner.total_env_steps
+    assert learner.count == small().run().count + 1
 
 
 def test_what_is_kept_is_no_longer_changed():

@@ -56,6 +56,20 @@ def test_the_number_of_threads_that_torch_has_changes_nothing(small):
 
 
 @each_learner
+def test_an_evaluation_can_be_asked_for_when_training_has_ended(small):
+    learner = small().run()
+    count, env_steps, gradient_steps = learner.count, learner.env_steps, learner.gradient_steps
+    before = parameters(learner)
+    learner.valid_return = np.nan
+    learner.run(phases="valid")
+    assert learner.valid_return > -np.inf
+    assert learner.count == count + 1 and learner.ended.startswith("ran ")
+    assert (learner.env_steps, learner.gradient_steps) == (env_steps, gradient_steps)
+    assert same(before, parameters(learner))
+    assert learner.run(phases="train").count == learner.run().count == count + 1
+
+
+@each_learner
 @pytest.mark.parametrize("made_anew", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])
 def test_a_copy_runs_the_same(small, made_anew):
     learner = small().run(times=7)

@@ -17,7 +17,7 @@ from looptree.rl.algorithms.ppo import (
 )
 from looptree.rl.errors import NoGradient
 from tests.rl.identities import register
-from tests.rl.learners import parameters, same
+from tests.rl.learners import parameters, same, small_a2c, small_ppo
 from tests.rl.learners import small_ppo as small
 from tests.rl.losses import AutogradLoss, CompareGradients
 
@@ -349,6 +349,37 @@ def test_a_hook_is_replaced_without_a_copy_of_the_algorithm():
     learner = small(cbs=[Still()])
     before = parameters(learner)
     assert same(before, parameters(learner.run()))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("make", [small_a2c, small_ppo])
+def test_a_rollout_in_which_environments_only_reset_themselves_is_not_learnt_from(make):
+    class Real(Callback):
+        """Counts the rollouts with a real step, and those without."""
+
+        def __init__(self):
+            self.rollouts = [0, 0]
+
+        def after_collect(self, _phase="train"):
+            self.rollouts[int(self.loop.memory.real.any())] += 1
+
+    changes = {"target_kl": 0.1, "epochs": 2} if make is small_ppo else {}
+    learner = make(
+        env_id="CartPole-v1",
+        cbs=[real := Real()],
+        num_envs=1,
+        vectorization="native",  # a step late
+        steps_per_rollout=1,
+        total_env_steps=150,
+        normalise_observations=True,
+        normalise_rewards=True,
+        **changes,
+    ).run()
+    without, with_one = real.rollouts
+    assert without >= 3 and with_one == learner.env_steps == 150
+    assert with_one <= learner.gradient_steps <= 2 * with_one
+    assert float(learner.network.normaliser.count) == learner.normalise_rewards.count == 150
+    assert math.isfinite(float(learner.loss))
 
 
 # --- learning -----------------------------------------------------------------------------------------------

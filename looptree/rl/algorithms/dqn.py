@@ -61,7 +61,7 @@ class DQNSettings:
     max_restarts: int = MAX_RESTARTS
     """Times that environments in processes of their own are begun anew before the run fails."""
     env_steps_per_pass: int = 4
-    """Env steps collected between two updates [train_freq]."""
+    """Env steps collected between two updates, rounded up to whole steps of all environments [train_freq]."""
     gradient_steps_per_pass: int = 1
     """Gradient steps made in each update [gradient_steps]."""
     learning_starts_env_steps: int = 100
@@ -87,7 +87,7 @@ class DQNSettings:
     epsilon_fraction: float = 0.1
     """Part of the run in which that share goes down in a straight line [exploration_fraction]."""
     evaluate_every_env_steps: int = 2_560
-    """Env steps between two evaluations, rounded down to whole passes."""
+    """Env steps between two evaluations, rounded down to whole passes, but at least one."""
     evaluation_episodes: int = 20
     """Episodes of one evaluation, played side by side."""
 
@@ -301,6 +301,7 @@ class DQN(Learner):
         self.target_network = copy.deepcopy(network)
         self.flat = FlatParameters(network.parameters())
         self.ahead = Ahead()
+        made_in_a_pass = settings.num_envs * math.ceil(settings.env_steps_per_pass / settings.num_envs)
         explore = EpsilonGreedy(network.output_size, stream(seed, "exploration"))
         super().__init__(
             recipe,
@@ -338,7 +339,7 @@ class DQN(Learner):
             seed=seed,
             total_env_steps=settings.total_env_steps,
             env_steps_per_pass=settings.env_steps_per_pass,
-            passes_per_evaluation=settings.evaluate_every_env_steps // settings.env_steps_per_pass,
+            passes_per_evaluation=max(1, settings.evaluate_every_env_steps // made_in_a_pass),
             name=name,
         )
 

@@ -9,6 +9,7 @@ optimization (ICLR blog track, 2022), except that truncated episodes have a valu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -291,6 +292,10 @@ class Epochs(Loop):
         self.batch_size = batch_size
         self.generator = numpy_generator(seed)
         super().__init__(minibatch, cbs, times=epochs, name="update")
+
+    def items(self) -> Iterable[Any]:
+        """The epochs; none where no step of the rollout was real, for environments only reset themselves in it."""
+        return super().items() if len(self.experience.value) else ()
 
     def on_shuffle(self) -> None:
         """Put the steps into a random order, and cut that into minibatches."""

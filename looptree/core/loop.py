@@ -56,6 +56,7 @@ from looptree.core.watch import Watcher
 
 _MISSING = object()
 _ONCE = range(1)
+_STATE = ("count", "loops", "cbs")  # the parts of a loop's state
 N = TypeVar("N", bound=Node)
 
 
@@ -641,9 +642,24 @@ class Loop(_LoopFields):
         """Take over what `state_dict` gave.
 
         Raises:
-            StateMismatch: the state is of a tree with other inner loops, or other callbacks that have a state.
+            StateMismatch: the state is of a tree with other inner loops, or other callbacks that have a state; then
+                nothing is taken over, unless a class below keeps its state in a way of its own.
         """
-        with_state = [callback for callback in self.cbs if callback.state_dict()]
+        self._check_state(state)
+        self.count = state["count"]
+        for inner in self.inner_loops:
+            inner.load_state_dict(state["loops"][inner.name])
+        for callback in self.cbs:
+            if callback.name in state["cbs"]:
+                callback.load_state_dict(state["cbs"][callback.name])
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """Raise `StateMismatch` where a state is not of this loop and those below."""
+        if missing := [part for part in _STATE if part not in state]:
+            raise StateMismatch(
+                f"The state for {self.path} has no {listed(missing)}. What {self.name}.state_dict() gave would fit."
+            )
+        with_state = [each for each in self.cbs if each.name in state["cbs"] or each.state_dict()]
         for kind, nodes in (("loops", self.inner_loops), ("cbs", with_state)):
             held: Sequence[Node] = nodes
             if set(state[kind]) != {node.name for node in held}:
@@ -651,10 +667,10 @@ class Loop(_LoopFields):
                     f"{self.path} has the {kind} {sorted(node.name for node in held)}, the state has"
                     f" {sorted(state[kind])}. Build the loop as it was when the state was taken."
                 )
-        self.count = state["count"]
-        for kind, nodes in (("loops", self.inner_loops), ("cbs", with_state)):
-            for node in nodes:
-                node.load_state_dict(state[kind][node.name])
+        for inner in self.inner_loops:
+            below = state["loops"][inner.name]
+            if all(part in below for part in _STATE):  # else the class of `inner` keeps its state in its own way
+                inner._check_state(below)
 
     def __getstate__(self) -> dict[str, Any]:
         base = {name: getattr(self, name) for name in ("name", "count", "index", "inner_loops", "cbs", "persist_cbs")}

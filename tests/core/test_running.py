@@ -16,6 +16,7 @@ from looptree.core.errors import (
     NoSuchField,
     NotACallback,
     NotALoop,
+    StateMismatch,
 )
 from tests.core.hooked import hooked, logger
 
@@ -1659,6 +1660,67 @@ def test_callbacks_bring_state_of_their_own():
     fresh = Step(cbs=Best())
     fresh.load_state_dict(state)
     assert (fresh.count, fresh.cbs[0].best) == (2, 3.0)
+
+
+class Met(Callback):
+    """Has no state before the first pass."""
+
+    def __init__(self):
+        self.met = []
+
+    def after_step(self):
+        self.met.append(self.loop.count)
+
+    def state_dict(self):
+        return {"met": list(self.met)} if self.met else {}
+
+    def load_state_dict(self, state):
+        self.met = list(state["met"])
+
+
+def test_a_callback_may_come_to_have_a_state():
+    loop = Step(times=2, cbs=Met())
+    empty = loop.state_dict()
+    state = loop.run().state_dict()
+    fresh = Step(cbs=Met())
+    fresh.load_state_dict(empty)
+    assert fresh.met.met == []
+    fresh.load_state_dict(state)
+    assert (fresh.count, fresh.met.met) == (2, [0, 1])
+    with pytest.raises(StateMismatch, match=r"step has the cbs \['met'\], the state has \[\]\. Build the loop as"):
+        fresh.load_state_dict(empty)
+    with pytest.raises(StateMismatch, match=r"step has the cbs \[\], the state has \['met'\]\."):
+        Step().load_state_dict(state)
+
+
+def test_of_a_state_that_does_not_fit_nothing_is_taken_over():
+    def tree(*cbs):
+        deepest = Step(call_on="on_step", cbs=cbs, name="deepest")
+        return Step(Step(deepest, Met, call_on="on_step", name="inner"))
+
+    state = tree(Met).run(3).state_dict()
+    loop = tree()
+    with pytest.raises(StateMismatch, match=r"deepest has the cbs \[\], the state has \['met'\]"):
+        loop.load_state_dict(state)
+    assert (loop.count, loop.inner.count, loop.inner.met.met) == (0, 0, [])
+    for missing in ({}, {"count": 1, "cbs": {}}):
+        with pytest.raises(StateMismatch, match=r"has no .*'loops'.*\. What step\.state_dict\(\) gave would fit\."):
+            loop.load_state_dict(missing)
+
+
+def test_a_class_may_keep_its_state_in_a_way_of_its_own():
+    class Odd(Step):
+        call_on = "on_step"
+
+        def state_dict(self):
+            return {"odd": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["odd"]
+
+    fresh = Step(Odd)
+    fresh.load_state_dict(Step(Odd).run(3).state_dict())
+    assert (fresh.count, fresh.odd.count) == (3, 3)
 
 
 @pytest.mark.parametrize("pulled", [False, True])

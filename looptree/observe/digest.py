@@ -11,7 +11,8 @@ modules in their parameters and buffers, also have to be at the same version. No
 value of theirs can only be met where the program has imported them.
 
 Not seen are writes that torch does not count (through `tensor.data`, or from NumPy into memory that a tensor shares),
-and what happens inside an object of any other class.
+and what happens inside an object of any other class. NaN is the same value as NaN, but for one in a container, where it
+is as Python has it: the same only if it is the same object, for to look for it would make each look dearer.
 """
 
 from __future__ import annotations

@@ -45,5 +45,6 @@ class Latest:
             self._drawn = one_run(self._run)
         except NotARun as error:
             self._drawn = error
-        took_s = time.thread_time() - began_s
-        self._due_s = time.monotonic() + max(_EVERY_S, took_s / _SHARE)
+        finally:  # whatever went wrong, the next who asks has it tried again
+            took_s = time.thread_time() - began_s
+            self._due_s = time.monotonic() + max(_EVERY_S, took_s / _SHARE)

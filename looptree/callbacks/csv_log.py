@@ -40,35 +40,39 @@ class CSVLog(Callback):
         self.metrics = metrics
         self.over = over
         self._metrics: Metrics | None = None
+        self._last: dict[str, float] = {}  # what the metrics were when the run before ended
         self._opened: TextIO | None = None
         self._began_s: float | None = None
         self._flushed_s = 0.0
-        self._now: dict[str, float] = {}
 
     def before_run(self) -> None:
-        """Open the file."""
-        if self._metrics is None:
-            self._metrics = Metrics(self.loop, self.metrics, self.over)
+        """Open the file, and find whose fields the metrics are."""
+        self._begin()
+
+    def after_pass(self, _order: int = 1000) -> None:
+        """Write a row if there is something new, when all other hooks of the pass have run."""
+        metrics = self._metrics or self._begin()  # which it has not where it was added to a loop that ran already
+        if metrics.changed():
+            assert self._began_s is not None
+            seconds = time.perf_counter() - self._began_s
+            shown = ("" if value != value else repr(value) for value in metrics.last.values())
+            self._write((metrics.step(self.loop.count), f"{seconds:.3f}", *shown))
+
+    def finally_run(self) -> None:
+        """Close the file; forget whose fields the metrics are, for the next run may be another loop's."""
+        if self._metrics is not None:
+            self._last, self._metrics = self._metrics.last, None
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _begin(self) -> Metrics:
+        self._metrics = Metrics(self.loop, self.metrics, self.over, self._last)
         self._opened = self._open()
         if self._began_s is None:
             self._began_s = time.perf_counter()
             self._write((self.over, "seconds", *self.metrics))
-
-    def after_pass(self) -> None:
-        """Write a row, if there is something new."""
-        assert self._metrics is not None and self._began_s is not None
-        if changed := self._metrics.changed():
-            self._now.update(changed)
-            seconds = time.perf_counter() - self._began_s
-            values = (self._now.get(name) for name in self.metrics)
-            shown = ("" if value is None or value != value else repr(value) for value in values)
-            self._write((self._metrics.step(), f"{seconds:.3f}", *shown))
-
-    def finally_run(self) -> None:
-        """Close the file."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        return self._metrics
 
     def _open(self) -> TextIO:
         try:

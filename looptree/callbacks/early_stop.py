@@ -15,11 +15,11 @@ class EarlyStop(Callback):
     """Stops its loop once `field` has not got better for `patience` passes running.
 
         Learner(cbs=EarlyStop("valid_loss", patience=3))
-        DQN(cbs=EarlyStop("mean_return", patience=5, mode="max", phase="valid"))
+        DQN(cbs=EarlyStop("valid_return", patience=5, mode="max", phase="valid"))
 
     After each pass the score of that moment is compared with the best before it in this run. A score of None has not
-    been measured yet and is passed over; NaN is never better. Every run begins anew, but for one that goes on from a
-    loaded state.
+    been measured yet and is passed over, and so is NaN before the first number; after that NaN is never better. Every
+    run begins anew, but for one that goes on from a loaded state.
 
     Args:
         field: the score: a name, or the end of a path; the loop or callback that has it (see `find_owner`) is found
@@ -68,13 +68,15 @@ class EarlyStop(Callback):
         if self.measured_in is not None:
             self._every = self._phase_every(self.measured_in)
 
-    def after_pass(self) -> None:
-        """Look at the score."""
+    def after_pass(self, _order: int = 1000) -> None:
+        """Look at the score, when all other hooks of the pass have run."""
         given = getattr(self._owner, self.field.rpartition(".")[2], None)
         measured = self._every and (self.loop.count + 1) % self._every == 0
         if given is None or not measured:
             return
         score = float(given)
+        if math.isnan(score) and self._best is None:
+            return
         if self._is_better(score):
             self._best = score
             self._worse = 0

@@ -29,7 +29,7 @@ def find_owner(loop: Any, field: str) -> Any:
         if owner := _only_owner(group, where, name, _written(loop)):
             return owner
     known = {known for node in nodes for known in (*declared_names(type(node)), *_plan_names(loop, node))}
-    close = nearest(name, known)
+    close = nearest(name, (each for each in known if not each.startswith("_")))
     hint = f" Nearest is {close!r}." if close else ""
     raise NoSuchField(f"No loop or callback of {above[-1].name} has a field {field!r}.{hint}")
 

@@ -17,6 +17,8 @@ class Metrics:
     Fields are found by `find_owner`, and hold numbers or tensors of one number; None is no value yet. What is something
     else is left out, with one warning, until it is a number again.
 
+    `last` has by name the value that each metric had at the latest look, NaN where it had none.
+
     Raises:
         NoSuchField: no loop or callback of the tree has a field.
     """
@@ -29,23 +31,24 @@ class Metrics:
         self._over = (find_owner(loop, over), over.rpartition(".")[2])
         self._counts_passes = over == "count"
         self._said: set[str] = set()  # which metrics were no numbers
-        self._last = {name: math.nan for name, _, _ in self._fields} | dict(last or {})
+        self.last = {name: math.nan for name, _, _ in self._fields} | dict(last or {})
 
-    def step(self) -> float:
-        """How far the run is at the end of a pass."""
+    def step(self, number: int) -> float:
+        """How far the run is at the end of a pass of that number (`count` when it began)."""
+        if self._counts_passes:
+            return number + 1
         owner, name = self._over
-        # The pass that has just been done counts, though the loop has not counted it yet.
         step: float = getattr(owner, name)
-        return step + 1 if self._counts_passes else step
+        return step
 
     def changed(self) -> list[tuple[str, float]]:
         """The metrics that have a new value, with it. From NaN to NaN is nothing new."""
         found = []
         for name, owner, field in self._fields:
             new = self._read(name, getattr(owner, field, None))
-            old = self._last[name]
+            old = self.last[name]
             if new is not None and new != old and not (new != new and old != old):
-                self._last[name] = new
+                self.last[name] = new
                 found.append((name, new))
         return found
 

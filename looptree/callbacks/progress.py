@@ -15,7 +15,7 @@ class Progress(Callback):
     """A live bar in a terminal and in a notebook, elsewhere a plain line now and then; works on any loop.
 
         Training(cbs=Progress("loss", "epsilon"))
-        DQN(cbs=Progress("mean_return", over="env_steps", total=50_000))
+        DQN(cbs=Progress("episode_return", over="env_steps", total=50_000))
 
     Args:
         fields: fields to show with the bar: names, or ends of paths (see `find_owner`).
@@ -42,8 +42,8 @@ class Progress(Callback):
         """Open the bar."""
         self._screen = _Screen(self, self.loop)
 
-    def after_pass(self) -> None:
-        """Show how far the loop is, if it is time to."""
+    def after_pass(self, _order: int = 1000) -> None:
+        """Show how far the loop is, if it is time to, when all other hooks of the pass have run."""
         if self._screen is not None and time.perf_counter() >= self._screen.due_s:
             self._screen.after_pass()
 

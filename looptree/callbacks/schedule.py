@@ -18,7 +18,7 @@ class Schedule(Callback):
     """Sets `field` before each pass of its loop to `curve(over)`.
 
         Learner(cbs=Schedule("epsilon", linear(1.0, 0.04, 8000)))
-        DQN(cbs=Schedule("agent.epsilon", linear(1.0, 0.04, 8000), over="env_steps"))
+        DQN(cbs=Schedule("epsilon", linear(1.0, 0.04, 8000), over="env_steps"))
 
     Args:
         field: a name, or the end of a path; the loop or callback that has the field (see `find_owner`) is found when a

@@ -41,24 +41,31 @@ class TensorBoardLog(Callback):
         self.metrics = metrics
         self.over = over
         self._metrics: Metrics | None = None
+        self._last: dict[str, float] = {}  # what the metrics were when the run before ended
         self._writer: EventFileWriter | None = None
 
     def before_run(self) -> None:
-        """Begin a file; TensorBoard shows those of a folder as one."""
-        if self._metrics is None:
-            self._metrics = Metrics(self.loop, self.metrics, self.over)
-        self._writer = EventFileWriter(str(self.folder))
+        """Begin a file, and find whose fields the metrics are; TensorBoard shows the files of a folder as one."""
+        self._begin()
 
-    def after_pass(self) -> None:
-        """Write what is new."""
-        assert self._metrics is not None and self._writer is not None
-        if changed := self._metrics.changed():
+    def after_pass(self, _order: int = 1000) -> None:
+        """Write what is new, when all other hooks of the pass have run."""
+        metrics = self._metrics or self._begin()  # which it has not where it was added to a loop that ran already
+        if changed := metrics.changed():
+            assert self._writer is not None
             values = [Summary.Value(tag=name, simple_value=value) for name, value in changed]
-            step = int(self._metrics.step())
+            step = int(metrics.step(self.loop.count))
             self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def finally_run(self) -> None:
-        """Close the file."""
+        """Close the file; forget whose fields the metrics are, for the next run may be another loop's."""
+        if self._metrics is not None:
+            self._last, self._metrics = self._metrics.last, None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _begin(self) -> Metrics:
+        self._metrics = Metrics(self.loop, self.metrics, self.over, self._last)
+        self._writer = EventFileWriter(str(self.folder))
+        return self._metrics

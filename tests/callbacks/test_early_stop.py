@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from looptree import EarlyStop, Loop, Phase
+from looptree import Callback, EarlyStop, Loop, Phase
 from looptree.core.errors import BadSetting, NoSuchField
 
 
@@ -57,7 +57,6 @@ def test_a_gain_must_be_more_than_min_delta():
 
 
 def test_nan_is_never_better_and_none_is_passed_over():
-    assert passes([math.nan, math.nan, 1.0], patience=2)[0] == 2
     assert passes([None, None, None, 1.0, None, 2.0, 2.0], patience=2)[0] == 7
     assert passes([1.0, math.nan, 0.5, 0.7, 0.7], patience=2)[0] == 5
 
@@ -121,6 +120,36 @@ def test_a_fold_is_not_measured_by_the_one_before():
     loop.scores = [30, 20, 10]
     loop.run()
     assert loop.ended == "ran all 3 items"
+
+
+def test_nan_before_the_first_number_is_not_measured_yet():
+    assert passes([math.nan, math.nan, 2.0, math.nan, 2.0], patience=2)[0] == 5
+    second = Training([math.nan, math.nan], cbs=EarlyStop("loss", patience=2))
+    second.load_state_dict(Training([1.0], cbs=EarlyStop("loss", patience=2)).run().state_dict())
+    assert second.run().count == 1 + 2
+
+
+def test_the_score_is_that_which_another_callback_gives_after_the_pass():
+    class Judge(Callback):
+        def after_pass(self):
+            self.loop.score = -self.loop.index
+
+    class Judged(Loop):
+        score = 0
+
+        def on_step(self):
+            pass
+
+    assert Judged(times=4, cbs=[EarlyStop("score", patience=1), Judge]).run().ended == "ran all 4 items"
+
+
+def test_a_field_that_nobody_has_is_not_told_by_a_private_one():
+    class Private(Training):
+        def after_epoch(self):
+            self._returns = self.loss
+
+    with pytest.raises(NoSuchField, match=r"has a field 'returns'\.$"):
+        Private([1], cbs=EarlyStop("returns")).run()
 
 
 def test_a_field_that_nobody_has():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from looptree import Loop
+from looptree import Callback, Loop
 from looptree.callbacks.csv_log import CSVLog
 from looptree.callbacks.tensorboard_log import TensorBoardLog
 from looptree.core.errors import BadSetting, FieldWarning, NoSuchField
@@ -68,6 +68,50 @@ def test_a_failing_run_leaves_its_rows(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no more"):
         Fails(times=9, cbs=CSVLog(tmp_path / "metrics.csv", "loss")).run()
     assert [row["count"] for row in rows(tmp_path / "metrics.csv")] == ["2", "3"]
+
+
+class Judge(Callback):
+    def after_pass(self) -> None:
+        self.loop.grade = 10 * self.loop.count
+
+
+class Judged(Loop):
+    grade = -1
+
+    def on_step(self) -> None:
+        pass
+
+
+def test_rows_have_what_other_callbacks_write_after_the_pass(tmp_path: Path) -> None:
+    Judged(times=3, cbs=[CSVLog(tmp_path / "metrics.csv", "grade"), Judge]).run()
+    assert [row["grade"] for row in rows(tmp_path / "metrics.csv")] == ["0.0", "10.0", "20.0"]
+
+
+def test_a_log_goes_on_with_another_loop(tmp_path: Path) -> None:
+    log, board = CSVLog(tmp_path / "metrics.csv", "loss"), TensorBoardLog(tmp_path / "run", "loss")
+    for times in (3, 2):
+        Training(times=times).run(cbs=[log, board])
+    shown = [(row["count"], row["loss"]) for row in rows(tmp_path / "metrics.csv")]
+    assert shown == [("2", "1.0"), ("3", "0.5"), ("1", ""), ("2", "1.0")]
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx([1.0, 0.5, math.nan, 1.0], nan_ok=True)
+
+
+@pytest.mark.parametrize("log", [CSVLog, TensorBoardLog])
+def test_a_log_may_be_added_while_the_loop_runs(log: type[CSVLog] | type[TensorBoardLog], tmp_path: Path) -> None:
+    class Adding(Training):
+        def after_step(self) -> None:
+            if self.count == 1:
+                self.add_cb(log(tmp_path / "log", "loss"))
+
+    Adding(times=4).run()
+    if log is CSVLog:
+        assert [(row["count"], row["loss"]) for row in rows(tmp_path / "log")] == [("3", "0.5")]
+    else:
+        events = EventAccumulator(str(tmp_path / "log"))
+        events.Reload()
+        assert [(event.step, event.value) for event in events.Scalars("loss")] == [(3, 0.5)]
 
 
 def test_tensorboard_reads_each_new_value_at_its_step(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from looptree import Callback, Loop, Trace
+from looptree import Callback, Cancel, Loop, Trace
 from looptree.core.errors import FieldWarning, NoSuchField
 from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.recorder import RunExists
@@ -97,6 +97,81 @@ def test_a_value_that_becomes_nan_leaves_a_gap(folder: Path) -> None:
     assert curve.passes == [0, 2, 3]
     assert math.isnan(curve.values[1])
     assert curve.steps == [1, 3, 4]  # passes done
+
+
+def test_a_metric_is_what_it_is_when_all_have_done_their_part_in_a_pass(folder: Path) -> None:
+    class Judge(Callback):
+        def after_pass(self) -> None:
+            self.loop.score = 10 * self.loop.count
+
+    class Scored(Loop):
+        score = -1
+
+        def on_step(self) -> None:
+            pass
+
+    loop = Scored(times=4)
+    with Recorder(loop, folder, metrics=["score"]):
+        loop.run(cbs=Judge)
+    assert Run(folder).metric("score").values == [0, 10, 20, 30]
+
+
+class Left(Loop):
+    """Leaves every other pass early, in one way or another."""
+
+    value: int
+
+    def __init__(self, way: str, times: int) -> None:
+        self.way = way
+        super().__init__(times=times)
+
+    def on_step(self) -> None:
+        self.value = self.samples = 3 * self.count
+        if self.count % 2:
+            raise ValueError("odd") if self.way in ("recovered", "failed") else Cancel(self.way)
+
+    def failed_pass(self) -> None:
+        if self.way == "recovered":
+            self.recover()
+
+    def after_pass(self) -> None:
+        assert self.count % 2 == 0
+
+
+@pytest.mark.parametrize("way", ["pass", "recovered"])
+def test_a_pass_that_is_left_early_is_recorded_as_it_was_then(folder: Path, way: str) -> None:
+    loop = Left(way, times=6)
+    with Recorder(loop, folder, metrics=["value"], over="samples"):
+        loop.run()
+    run = Run(folder)
+    curve = run.metric("value")
+    assert (run.passes, run.passes_done) == (6, 6)
+    assert (curve.passes, curve.values) == ([0, 1, 2, 3, 4, 5], [0, 3, 6, 9, 12, 15])
+    assert curve.steps == curve.values
+
+
+def test_a_pass_with_which_a_run_is_cancelled_is_recorded_and_one_that_failed_is_not(folder: Path) -> None:
+    loop = Left("run", times=6)
+    with Recorder(loop, folder, metrics=["value"]):
+        loop.run()
+        loop.way = "failed"
+        with pytest.raises(ValueError, match="odd"):
+            loop.run()
+    assert loop.count == 3
+    assert Run(folder).metric("value").values == [0, 3, 6]
+
+
+def test_a_pass_that_was_left_early_is_on_the_disk_before_the_next_checkpoint(folder: Path) -> None:
+    class Keep(Callback):
+        def before_pass(self, _order: int = -1000) -> None:
+            recorder.on_disk()()
+            seen.append(Run(folder).passes)
+
+    seen: list[int] = []
+    loop = Left("pass", times=4)
+    with Recorder(loop, folder) as recorder:
+        loop.run(cbs=Keep)
+    assert seen == [0, 1, 2, 3]
 
 
 def test_changes_and_writers_are_those_of_a_trace(folder: Path) -> None:

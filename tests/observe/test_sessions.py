@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from looptree import Callback, Loop
+from looptree import Callback, Cancel, Loop
 from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.observe.runs.recorder import RunExists, RunGoesOn
 from looptree.observe.save import CannotSave
@@ -210,6 +210,37 @@ def test_rows_that_the_system_lost_are_told_of(tmp_path: Path) -> None:
         loop.run()
     lost = "What was recorded of 2 of the passes before is not there any more."
     assert Run(tmp_path).sessions[-1].inexact == (lost,)
+
+
+def test_rows_that_the_system_lost_are_told_of_once(tmp_path: Path) -> None:
+    loop = Training(times=4)
+    with Recorder(loop, tmp_path, **RECORDED):
+        loop.run()
+    connection = sqlite3.connect(tmp_path / "run.db")
+    with connection:
+        connection.execute("DELETE FROM passes WHERE number = 1")
+    connection.close()
+    for _ in range(2):
+        with Recorder.resume(loop, tmp_path):
+            loop.run()
+    lost = "What was recorded of 1 of the passes before is not there any more."
+    assert [session.inexact for session in Run(tmp_path).sessions] == [(), (lost,), ()]
+
+
+def test_passes_that_were_cancelled_are_not_missing(tmp_path: Path) -> None:
+    class Cancelling(Loop):
+        def on_step(self) -> None:
+            if self.count % 2:
+                raise Cancel("pass")
+
+    loop = Cancelling(times=6)
+    with Recorder(loop, tmp_path):
+        loop.run()
+    with Recorder.resume(loop, tmp_path):
+        loop.run(2)
+    run = Run(tmp_path)
+    assert run.passes == 8
+    assert [session.inexact for session in run.sessions] == [(), ()]
 
 
 def test_what_was_handed_over_is_on_the_disk(tmp_path: Path) -> None:

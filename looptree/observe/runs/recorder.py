@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from looptree.callbacks.fields import find_owner
+from looptree.callbacks.metrics import Metrics
 from looptree.core.errors import LooptreeError
 from looptree.core.loop import Loop
 from looptree.core.tree_html import tree_html
@@ -179,10 +180,9 @@ class Recorder:
             self._writer = Writer(self._database)
             self._sampler = Sampler(
                 self._writer,
-                self._metrics,
-                self._over,
+                Metrics(self.loop, self._metrics, self._over, self._before.metrics),
+                self.loop.count,
                 self._before.seconds,
-                self._before.metrics,
                 _EVERY_S,
                 self._now_and_then,
             )

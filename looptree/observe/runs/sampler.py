@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from looptree.callbacks.metrics import Metrics
 from looptree.core.callback import Callback
@@ -16,57 +16,69 @@ _METRIC = "INSERT INTO metrics VALUES (?, ?, ?)"
 class Sampler(Callback):
     """Puts down after each pass how far the run is, and which metrics have a new value.
 
+    It looks when all other hooks on `after_pass` have run. A pass that was left before that, by a `Cancel` or by a
+    failure from which a hook recovered, is done as well: it is put down before anything else happens.
+
     While the writer is full, passes are left out; a metric that has changed by then is put down with the next pass that
     is not. `left_out` counts them; `seconds` are those that the run has taken up to its latest pass.
 
     Args:
         writer: where to.
-        metrics: fields, as `find_owner` finds them.
-        over: the field that says how far the run is.
+        metrics: what is read.
+        done: passes of the loop's life that are not to be put down.
         seconds: how long the run had taken before.
-        last: the values that the metrics had before.
         every_s: how often to call `now_and_then`, in seconds.
     """
 
     def __init__(
         self,
         writer: Writer,
-        metrics: tuple[str, ...],
-        over: str,
+        metrics: Metrics,
+        done: int,
         seconds: float,
-        last: Mapping[str, float],
         every_s: float,
         now_and_then: Callable[[], None],
     ) -> None:
         self.name = "recorder"
-        self.metrics = metrics
-        self.over = over
         self.left_out = 0
         self.seconds = seconds
         self._writer = writer
-        self._last = last
+        self._metrics = metrics
+        self._done = done
         self._every_s = every_s
         now_s = time.perf_counter()
         self._began_s = now_s - seconds
         self._due_s = now_s + every_s
         self._now_and_then = now_and_then
-        self._metrics: Metrics | None = None
 
     def before_run(self) -> None:
-        """Find out where the fields are."""
-        if self._metrics is None:
-            self._metrics = Metrics(self.loop, self.metrics, self.over, self._last)
+        """Begin with the first pass of this run, whatever was done between two."""
+        self._done = self.loop.count
 
-    def after_pass(self) -> None:
-        """Put down what is new."""
-        assert self._metrics is not None
-        number, now_s = self.loop.count, time.perf_counter()
+    def before_pass(self, _order: int = -2000) -> None:
+        """Put down the pass before if it was left early, before a checkpoint is taken or anything is changed."""
+        if self._done < self.loop.count:
+            self._put_down(self._done)
+
+    def after_pass(self, _order: int = 1000) -> None:
+        """Put down the pass that has been made."""
+        self._put_down(self.loop.count)
+
+    def finally_run(self, _order: int = -2000) -> None:
+        """Put down the last pass if it was left early."""
+        if self._done < self.loop.count:
+            self._put_down(self._done)
+
+    def _put_down(self, number: int) -> None:
+        """Put down of one pass what is new."""
+        now_s = time.perf_counter()
+        self._done = number + 1
         self.seconds = now_s - self._began_s
         self._writer.catch_up()
         if self._writer.full:
             self.left_out += 1
         else:
-            done = _PASS, (number, self._metrics.step(), self.seconds)
+            done = _PASS, (number, self._metrics.step(number), self.seconds)
             self._writer.add(done, *((_METRIC, (name, number, value)) for name, value in self._metrics.changed()))
         if now_s >= self._due_s:
             self._now_and_then()

@@ -115,8 +115,9 @@ def _before(connection: sqlite3.Connection) -> Before:
 
 
 def _missing(connection: sqlite3.Connection, from_pass: int) -> list[str]:
-    """A sentence where passes are not recorded that the run has made: the system lost what was still to be written."""
-    (first,) = connection.execute("SELECT min(from_pass) FROM sessions").fetchone()
-    (found,) = connection.execute("SELECT count(*) FROM passes").fetchone()
+    """A sentence where passes are not recorded that the session before has made, or was left with: the system lost what
+    was still to be written, or a disk was full for too long. Of what the sessions before that lost, they have told."""
+    (first,) = connection.execute("SELECT from_pass FROM sessions ORDER BY number DESC LIMIT 1").fetchone()
+    (found,) = connection.execute("SELECT count(*) FROM passes WHERE number >= ?", (first,)).fetchone()
     lost = from_pass - first - found
     return [f"What was recorded of {lost:,} of the passes before is not there any more."] if lost > 0 else []

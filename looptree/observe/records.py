@@ -112,13 +112,10 @@ class Record:
 
     def change(self, entry: Entry) -> Change:
         """A recorded change as it is shown."""
-        _, counts, site, outermost, old, new = entry
-        passes = []
-        for name, loop in site.passes:
-            passes.append((name, counts[loop]))
-            if loop == outermost:
-                break
-        return Change(At(reversed(passes)), site.label, self.full_name, old, new)
+        _, _, site, _, old, new = entry
+        names = {loop: name for name, loop in site.passes}
+        at = At((names[loop], number) for loop, number in passes_around(entry).items())
+        return Change(at, site.label, self.full_name, old, new)
 
     def value_until(self, bounds: Mapping[int, int]) -> Any:
         """The value when the loops at some places had done no more than some numbers of passes."""
@@ -136,6 +133,14 @@ class Record:
             writers += f" and {len(self.writers) - 3} more"
         now = f"same object as {self.same_as}" if self.same_as is not None else show(self.shown)
         return self.full_name, f"{self.total:,}", writers or "-", now
+
+
+def passes_around(entry: Entry) -> dict[int, int]:
+    """The passes in which a change was made, by the number of their loop, the outermost first."""
+    _, counts, site, outermost, _, _ = entry
+    loops = [loop for _, loop in site.passes]
+    running = loops[: loops.index(outermost) + 1] if outermost in loops else loops
+    return {loop: counts[loop] for loop in reversed(running)}
 
 
 def sites(plan: LoopPlan, loops: Sequence[Any]) -> dict[str, Site]:
@@ -176,7 +181,7 @@ def find_same(records: Iterable[Record]) -> None:
         record.same_as = None if name == record.full_name else name
 
 
-def in_order(records: Iterable[Record]) -> list[Change]:
-    """The changes of some fields in the order in which they happened."""
-    kept = [(entry[0], record.change(entry)) for record in records for entry in record.entries]
-    return [change for _, change in sorted(kept, key=lambda numbered: numbered[0])]
+def in_order(records: Iterable[Record]) -> list[tuple[Entry, Change]]:
+    """The changes of some fields in the order in which they happened, as they are recorded and as they are shown."""
+    kept = [(entry, record.change(entry)) for record in records for entry in record.entries]
+    return sorted(kept, key=lambda found: found[0][0])

@@ -35,10 +35,11 @@ from looptree.observe.records import (
     Site,
     find_same,
     in_order,
+    passes_around,
     sites,
 )
 from looptree.observe.trace_html import trace_html
-from looptree.observe.traced_fields import check_known, is_called, known_fields, own_value
+from looptree.observe.traced_fields import called, check_known, is_called, known_fields, nearest_field, own_value
 
 _NAMES_IN_USE: set[str] = set()
 _count_of = operator.attrgetter("count")
@@ -136,11 +137,13 @@ class Trace:
     @property
     def changes(self) -> list[Change]:
         """The changes of all fields that are kept, in the order in which they happened."""
-        return in_order(self._records.values())
+        return [change for _, change in in_order(self._records.values())]
 
-    def take(self) -> list[Change]:
-        """The changes that are kept, in the order in which they happened; from now on they count as dropped."""
-        taken = self.changes
+    def take(self) -> list[tuple[int | None, Change]]:
+        """The changes that are kept, in the order in which they happened, each with the pass of the traced loop in
+        which it did, None outside of all; from now on they count as dropped."""
+        own = next(place for place, loop in enumerate(self._loops) if loop is self._loop)
+        taken = [(passes_around(entry).get(own), change) for entry, change in in_order(self._records.values())]
         for record in self._records.values():
             while record.entries:
                 record.drop_first()
@@ -157,7 +160,7 @@ class Trace:
         Raises:
             NoSuchField: no traced field has that name.
         """
-        return in_order(self._named(field))
+        return [change for _, change in in_order(self._named(field))]
 
     def writers(self, field: str) -> dict[str, int]:
         """The hooks that changed a field, with how often each did; the most frequent first.
@@ -185,13 +188,14 @@ class Trace:
         if not passes:
             raise BadSetting("at() needs the number of a pass: at(update=401), by the name of a loop.")
         bounds = {self._loop_number(name): number for name, number in passes.items()}
-        wanted = {(self._loops[place].name, number) for place, number in bounds.items()}
         values: dict[str, Any] = {}
         for name, record in self._records.items():
             value = record.value_until(bounds)
             if value is not FORGOTTEN:
                 values[name] = value
-        return Moment(values, tuple(change for change in self.changes if wanted <= set(change.at)))
+        kept = in_order(self._records.values())
+        made = (change for entry, change in kept if bounds.items() <= passes_around(entry).items())
+        return Moment(values, tuple(made))
 
     def summary(self) -> str:
         """A line for each field: how often it changed, by whom, and what it is now."""
@@ -227,21 +231,20 @@ class Trace:
         return list(self._records.values())
 
     def _named(self, field: str) -> list[Record]:
-        found = [record for name, record in self._records.items() if is_called(name, field)]
+        found = [self._records[name] for name in called(field, self._records)]
         if not found:
-            close = nearest(field, [*self._records, *(name.rpartition(".")[2] for name in self._records)])
+            close = nearest_field(field, self._records)
             hint = f" Nearest is {close!r}." if close else ""
             raise NoSuchField(f"{field!r} is not among the traced fields.{hint}")
         return found
 
     def _loop_number(self, name: str) -> int:
-        found = [place for place, loop in enumerate(self._loops) if is_called(loop.path, name)]
-        if len(found) == 1:
-            return found[0]
         paths = [loop.path for loop in self._loops]
+        found = called(name, paths)
+        if len(found) == 1:
+            return paths.index(found[0])
         if found:
-            several = listed(paths[place] for place in found)
-            raise BadSetting(f"Several loops are called {name!r}: {several}. Write the path of one.")
+            raise BadSetting(f"Several loops are called {name!r}: {listed(found)}. Write the path of one.")
         close = nearest(name, [*paths, *(loop.name for loop in self._loops)])
         hint = f" Nearest is {close!r}." if close else ""
         raise NoSuchField(f"No loop of this tree is called {name!r}.{hint}")

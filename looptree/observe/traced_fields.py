@@ -44,14 +44,27 @@ def check_known(names: Iterable[str], loop: Loop) -> None:
     for name in names:
         if not known_fields(plan, loop, (name,)):
             every = [full_name for full_name, _, _ in known_fields(plan, loop, ())]
-            close = nearest(name, [*every, *(each.rpartition(".")[2] for each in every)])
+            close = nearest_field(name, every)
             hint = f" Nearest is {close!r}." if close else ""
             raise NoSuchField(f"No loop or callback of {loop.path} has a field {name!r}.{hint}")
+
+
+def nearest_field(name: str, full_names: Iterable[str]) -> str | None:
+    """The public field that a name comes nearest to, by its path or its name alone."""
+    last = {full_name: full_name.rpartition(".")[2] for full_name in full_names}
+    public = [full_name for full_name in last if not last[full_name].startswith("_")]
+    return nearest(name, [*public, *(last[full_name] for full_name in public)])
 
 
 def is_called(full_name: str, name: str) -> bool:
     """Whether a path is called by a name: the whole of it, or its end."""
     return f".{full_name}".endswith(f".{name}")
+
+
+def called(name: str, full_names: Iterable[str]) -> list[str]:
+    """Those of some paths that are called by a name: one that is the name itself, or those that end in it."""
+    found = [full_name for full_name in full_names if is_called(full_name, name)]
+    return [name] if name in found else found
 
 
 def _is_below(node: Node, loop: Loop) -> bool:

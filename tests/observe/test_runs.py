@@ -192,6 +192,26 @@ def test_changes_and_writers_are_those_of_a_trace(folder: Path) -> None:
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.parametrize("recorded", ["fit", "fit.fit"])
+def test_the_pass_of_a_change_is_that_of_the_loop_recorded(folder: Path, recorded: str) -> None:
+    class Inner(Loop):
+        call_on = "on_step"
+        times = 3
+
+        def on_work(self) -> None:
+            self.y = self.item
+
+    class Outer(Loop):
+        def on_step(self) -> None:
+            pass
+
+    loop = Outer(Inner(name="fit"), times=2, name="fit")
+    with Recorder(loop if recorded == "fit" else loop.fit, folder, fields=["y"]):
+        loop.run()
+    passes = [0, 0, 0, 1, 1, 1] if recorded == "fit" else [0, 1, 2, 3, 4, 5]
+    assert [change.pass_ for change in Run(folder).changes("y")] == passes
+
+
 def test_times_are_those_of_the_profile(folder: Path) -> None:
     loop = Training()
     with Recorder(loop, folder) as recorder:

@@ -413,6 +413,7 @@ def test_modules_with_equal_weights_show_equal_digests():
 NO_CHANGE = {
     "equal number": (lambda: 1000.5, lambda loop: setattr(loop, "value", float("1000.5"))),
     "NaN again": (lambda: math.nan, lambda loop: setattr(loop, "value", float("nan"))),
+    "a list of the same NaN": (lambda: [1, math.nan], lambda loop: setattr(loop, "value", [1, math.nan])),
     "equal list": (lambda: [1, 2], lambda loop: setattr(loop, "value", [1, 2])),
     "equal array": (lambda: np.zeros(3), lambda loop: setattr(loop, "value", np.zeros(3))),
     "equal NumPy scalar": (lambda: np.float32(0.5), lambda loop: setattr(loop, "value", np.float32(0.5))),
@@ -428,6 +429,7 @@ def test_the_same_value_again_is_no_change(name):
 
 
 CHANGE = {
+    "a list of another NaN": (lambda: [math.nan], lambda loop: setattr(loop, "value", [float("nan")])),
     "another class": (lambda: 1, lambda loop: setattr(loop, "value", True)),
     "another tensor": (lambda: torch.zeros(3), lambda loop: setattr(loop, "value", torch.zeros(3))),
     "another object": (object, lambda loop: setattr(loop, "value", object())),
@@ -1067,6 +1069,36 @@ def test_a_point_is_named_by_a_loop_of_the_tree():
         twins.run()
     with pytest.raises(BadSetting, match=r"Several loops are called 'update': 'learner.update' and"):
         trace.at(update=0)
+
+
+class Nested(Loop):
+    """A loop in another of its name."""
+
+    y = -1
+
+    def on_step(self):
+        self.y = self.count
+
+
+def nested():
+    return Nested(Nested(call_on="on_step", times=3, name="fit"), times=2, name="fit")
+
+
+def test_of_loops_of_one_name_one_inside_the_other_the_path_says_which():
+    loop = nested()
+    with Trace(loop, "y") as trace:
+        loop.run()
+    inner = [("fit 0 > fit 0", 0), ("fit 0 > fit 1", 1), ("fit 0 > fit 2", 2)]
+    inner += [("fit 1 > fit 3", 3), ("fit 1 > fit 4", 4), ("fit 1 > fit 5", 5)]
+    assert [(str(change.at), change.new) for change in trace["fit.fit.y"]] == inner
+    assert [(str(change.at), change.new) for change in trace["fit.y"]] == [("fit 0", 0), ("fit 1", 1)]
+    assert [(str(change.at), change.new) for change in trace.at(**{"fit.fit": 1}).changes] == inner[1:2]
+    within = trace.at(fit=1)
+    assert [(change.field, change.new) for change in within.changes] == [
+        ("fit.y", 1), ("fit.fit.y", 3), ("fit.fit.y", 4), ("fit.fit.y", 5),
+    ]  # fmt: skip
+    assert within.values == {"fit.y": 1, "fit.fit.y": 5}
+    assert trace.at(**{"fit": 1, "fit.fit": 4}).values == {"fit.y": 1, "fit.fit.y": 4}
 
 
 # against a brute-force record

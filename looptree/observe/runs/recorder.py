@@ -299,13 +299,12 @@ class Recorder:
         self._writer.add(*lines, (_NO_MORE_TIMINGS, (len(timings),)))
         self._writer.catch_up()
         if self._trace is not None and not self._writer.full:
-            for change in self._trace.take():
+            for pass_, change in self._trace.take():
                 self._changes += 1
                 names = [(_NAME, (change.field,)), (_NAME, (change.hook,))]
-                number = dict(change.at).get(self.loop.name)
                 value = float(change.new) if type(change.new) in NUMBERS else None
                 shown = (show(change.old), show(change.new), value)
-                row = (self._changes, number, str(change.at), change.field, change.hook, *shown)
+                row = (self._changes, pass_, str(change.at), change.field, change.hook, *shown)
                 self._writer.add(*names, (_CHANGE, row))
         self._warn()
 

@@ -23,7 +23,7 @@ from looptree.observe.runs.database import WrongFormat, open_to_read
 from looptree.observe.runs.lock import is_held
 from looptree.observe.runs.run_html import run_html
 from looptree.observe.timings import Timing
-from looptree.observe.traced_fields import is_called
+from looptree.observe.traced_fields import called
 
 # What a column may hold: a database takes any value in any column, whatever its table says.
 _TEXT: set[type] = {str}
@@ -386,7 +386,7 @@ class Run:
             NoSuchField: no such field was traced, or several.
         """
         fields = self.fields
-        found = [name] if name in fields else [field for field in fields if is_called(field, name)]
+        found = called(name, fields)
         if len(found) > 1:
             raise NoSuchField(
                 f"Several traced fields are called {name!r}: {listed(found)}. Write the one that is meant."

@@ -21,11 +21,11 @@ def find_owner(loop: Any, field: str) -> Any:
     """
     where, _, name = field.rpartition(".")
     above = list(ancestry(loop))
-    nodes = list(_below(above[-1]))
-    for group in (*([each] for each in above), list(_below(loop)), nodes):
+    nodes = list(below(above[-1]))
+    for group in (*([each] for each in above), list(below(loop)), nodes):
         if owner := _only_owner(group, where, name):
             return owner
-    for group in (*([each] for each in above), list(_below(loop)), nodes):
+    for group in (*([each] for each in above), list(below(loop)), nodes):
         if owner := _only_owner(group, where, name, _written(loop)):
             return owner
     known = {known for node in nodes for known in (*declared_names(type(node)), *_plan_names(loop, node))}
@@ -78,9 +78,9 @@ def _plan_names(loop: Any, node: Node) -> Iterator[str]:
     return (field.name for field in loop.root.plan.fields if field.target is node)
 
 
-def _below(loop: Any) -> Iterator[Node]:
+def below(loop: Any) -> Iterator[Node]:
     """A loop, its callbacks, and all loops and callbacks below it."""
     yield loop
     yield from loop.cbs
     for inner in loop.inner_loops:
-        yield from _below(inner)
+        yield from below(inner)

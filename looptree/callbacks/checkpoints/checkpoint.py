@@ -14,6 +14,7 @@ from looptree.callbacks.checkpoints.layout import checkpoints_of, numbered
 from looptree.callbacks.checkpoints.reading import load_checkpoint
 from looptree.callbacks.checkpoints.tree import Parts, taken_apart
 from looptree.callbacks.checkpoints.writing import clear_away, write_checkpoint
+from looptree.callbacks.fields import below
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 
@@ -50,7 +51,7 @@ class Checkpoint(Callback):
         written: the folder of the newest checkpoint of this run, None before the first.
 
     Raises:
-        BadSetting: a value that does not fit.
+        BadSetting: a value that does not fit; when a run begins, another Checkpoint of the tree with the same folder.
         CheckpointsAhead: when a run begins, where the folder has checkpoints of more passes than the loop has done.
         UnsavableState: when a run begins, where the state holds what cannot be written.
         DamagedCheckpoint: the folder's checkpoints are somewhere else, behind a link.
@@ -80,6 +81,7 @@ class Checkpoint(Callback):
         self.written = None
         self._begun = self.loop.count
         self._due_s = -math.inf
+        self._refuse_another()
         self._refuse_those_ahead()
         clear_away(self._checkpoints)
 
@@ -101,6 +103,16 @@ class Checkpoint(Callback):
         if self.loop.count != self._begun:
             self._save(at_once=True)
         self._say()
+
+    def _refuse_another(self) -> None:
+        """Each would take what the other is writing for what a run that was cut off has left."""
+        place = self._checkpoints.resolve()
+        for other in below(self.loop.root):
+            if other is not self and isinstance(other, Checkpoint) and other._checkpoints.resolve() == place:
+                raise BadSetting(
+                    f"{self.path} and {other.path} both write into {self._checkpoints}. Take one of them out, or name "
+                    f"another folder for it."
+                )
 
     def _refuse_those_ahead(self) -> None:
         """A checkpoint of more passes would be taken for the newest of this run; a damaged one is set aside."""

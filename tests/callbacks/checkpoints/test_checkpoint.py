@@ -312,6 +312,16 @@ def test_settings_that_do_not_fit_are_refused(tmp_path, settings):
         Checkpoint(tmp_path, **settings)
 
 
+def test_two_in_one_folder_are_refused_before_either_writes(tmp_path):
+    (tmp_path / "linked").symlink_to(tmp_path)
+    loop = Counting(Counting(call_on="on_step", cbs=Checkpoint(tmp_path / "linked")), cbs=Checkpoint(tmp_path), times=5)
+    with pytest.raises(
+        BadSetting, match=r"counting.checkpoint and counting.counting.checkpoint both write into .*another"
+    ):
+        loop.run()
+    assert (loop.count, list(tmp_path.iterdir())) == (0, [tmp_path / "linked"])
+
+
 def test_callbacks_without_a_state_need_not_be_there_when_a_state_is_loaded(tmp_path):
     Counting(cbs=Checkpoint(tmp_path), times=5).run()
     bare = Counting()

@@ -82,8 +82,15 @@ class Trial:
 
     def _command(self) -> Command:
         begun = (self.folder / "run.db").exists()
+        if begun and not self._checkpoints() and Run(self.folder).passes:
+            shutil.rmtree(self.folder)  # it is not begun again unasked
+            begun = False
         words = ["resume", self.folder] if begun else [*self.made, "--out", self.folder]
         return Command([*words, "--checkpoint-every-s", CHECKPOINT_EVERY_S], self.output)
+
+    def _checkpoints(self) -> list[Path]:
+        """Those that are whole."""
+        return list((self.folder / "checkpoints").glob("[0-9]*"))
 
     def _wait_for(self, command: Command) -> None:
         if command.wait():
@@ -92,13 +99,11 @@ class Trial:
     def _look(self) -> None:
         """What the process left that was killed."""
         self.counted["kills"] += 1
-        checkpoints = self.folder / "checkpoints"
-        left = [path.name for path in checkpoints.iterdir()] if checkpoints.exists() else []
         if not (self.folder / "run.db").exists():
             self.counted["before_the_run"] += 1
-        elif not any(name.isdigit() for name in left):
+        elif not self._checkpoints():
             self.counted["before_a_checkpoint"] += 1
-        elif any(name.startswith(".") for name in left):
+        elif any((self.folder / "checkpoints").glob(".*")):
             self.counted["in_a_checkpoint"] += 1
         elif Run(self.folder).steps == self.made[self.made.index("--steps") + 1]:
             self.counted["after_training"] += 1

@@ -39,11 +39,11 @@ def begun_learner(folder: Path, options: KeptOptions) -> Learner:
         UsageError: there is no such folder, or something else stands in it.
     """
     file = folder / SETTINGS
-    if not file.exists():
-        raise UsageError(f"{folder}: there is no run; a folder that looptree train wrote would fit.")
     try:
         return made_again(json_in(folder, SETTINGS), options.env_id, options.wrappers)
     except NotReadable as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise UsageError(f"{folder}: there is no run; a folder that looptree train wrote would fit.") from error
         raise UsageError(f"{file} cannot be read: {error}.") from error
     except BadSetting as error:
         raise UsageError(f"{file}: {error}") from error
@@ -58,14 +58,23 @@ def kept_learner(folder: Path, options: KeptOptions) -> Learner:
         UsageError: there is no such folder, something else stands in it, or what the run wrote is damaged.
     """
     learner = begun_learner(folder, options)
+    load_kept(learner, folder)
+    learner.network.eval()
+    return learner
+
+
+def load_kept(learner: Learner, folder: Path) -> None:
+    """Give the network of a run's learner the agent that the run kept.
+
+    Raises:
+        UsageError: there is none, it is of something else, or it is damaged.
+    """
     own = module_state(learner.network)
     most_bytes = sum(values.nbytes + _HEAD_BYTES for values in own.values())
     try:
         load_module_state(learner.network, _arrays(folder, most_bytes))
     except (StateMismatch, TypeError) as error:
         raise UsageError(f"{folder}: {AGENT} is not of the agent that {SETTINGS} tells of: {error}") from error
-    learner.network.eval()
-    return learner
 
 
 def _arrays(folder: Path, most_bytes: int) -> dict[str, NDArray[Any]]:
@@ -76,6 +85,13 @@ def _arrays(folder: Path, most_bytes: int) -> dict[str, NDArray[Any]]:
                 raise StateMismatch("its arrays are larger.")
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
-        raise UsageError(f"{file} is missing; looptree train writes it.") from error
+        raise UsageError(
+            f"{file} is missing; looptree resume {folder} brings the run to its end where it has not come to it, and "
+            f"writes it."
+        ) from error
+    except PermissionError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, NotReadable) as error:
-        raise UsageError(f"{file} is damaged; looptree train writes it anew.") from error
+        raise UsageError(
+            f"{file} is damaged; looptree resume {folder} writes it anew, from the newest checkpoint."
+        ) from error

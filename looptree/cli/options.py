@@ -49,7 +49,7 @@ _RECORDED = (
 )
 _CHECKPOINTS = (
     "checkpoint_every_s",
-    Annotated[float, tyro.conf.arg(help="Seconds between two checkpoints, where looptree resume goes on. 0: none.")],
+    Annotated[float, tyro.conf.arg(help="Seconds between two checkpoints. 0: none, so that it cannot be resumed.")],
     60.0,
 )
 _STOP_IF = (

@@ -14,8 +14,10 @@ from gymnasium.vector import VectorEnv
 from looptree.cli.drawing import without_screen
 from looptree.cli.kept import KeptOptions, kept_learner
 from looptree.cli.options import parsed
+from looptree.cli.results import results_of
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
+from looptree.observe.runs import NotARun, Run
 from looptree.rl.environments import Recipe
 from looptree.rl.learner import Learner
 from looptree.rl.seeding import stream
@@ -49,7 +51,9 @@ def play(words: list[str]) -> int:
         raise UsageError(f"--episodes {options.episodes}: a whole number of 1 or more would fit.")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: a whole number of 0 or more would fit.")
-    learner = kept_learner(Path(run[0]), options)
+    folder = Path(run[0])
+    learner = kept_learner(folder, options)
+    print(_whose(folder), end="")
     with contextlib.ExitStack() as stack:
         film = stack.enter_context(_film(learner, options.video)) if options.video is not None else None
         source = learner.episode_source(
@@ -65,6 +69,17 @@ def play(words: list[str]) -> int:
     if options.video is not None:
         print(f"filmed in {options.video}")
     return 0
+
+
+def _whose(folder: Path) -> str:
+    """A line about an agent that was kept before the run went on."""
+    results = results_of(folder)
+    kept_at = results.get("kept_env_steps")
+    with contextlib.suppress(NotARun):
+        came_to = Run(folder).steps
+        if isinstance(kept_at, int) and results.get("env_steps") != came_to:
+            return f"agent of env step {kept_at:,}; the run has come to {came_to:,.10g}\n"
+    return ""
 
 
 def _film(learner: Learner, file: Path) -> contextlib.AbstractContextManager[Any]:

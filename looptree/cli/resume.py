@@ -8,11 +8,11 @@ from pathlib import Path
 
 from looptree.callbacks.checkpoints import newest_checkpoint
 from looptree.callbacks.checkpoints.layout import CHECKPOINTS, numbered
-from looptree.cli.kept import KeptOptions, begun_learner
+from looptree.cli.kept import KeptOptions, begun_learner, load_kept
 from looptree.cli.options import checked_every_s, parsed
 from looptree.cli.results import results_of
 from looptree.cli.train import checkpoints, conclude, trained
-from looptree.cli.usage import UsageError
+from looptree.cli.usage import UsageError, readable
 from looptree.core.errors import LooptreeError
 from looptree.observe.runs import NotARun, Recorder, Run
 from looptree.rl.learner import Learner
@@ -23,7 +23,7 @@ class ResumeOptions(KeptOptions):
     """The options of resume."""
 
     checkpoint_every_s: float = 60.0
-    """Seconds between two checkpoints. 0: none."""
+    """Seconds between two checkpoints. 0: none, so that what is made now cannot be resumed."""
 
 
 def resume(words: list[str]) -> int:
@@ -62,22 +62,43 @@ def _refuse_one_that_goes_on(folder: Path) -> None:
 
 
 def _refuse_one_that_has_ended(folder: Path, learner: Learner) -> None:
-    """A run has ended when all env steps are made and its agent is written down."""
+    """A run has ended when all env steps are made and its agent is written down, and is whole."""
     env_steps = results_of(folder).get("env_steps", 0)
-    if isinstance(env_steps, int) and env_steps >= learner.total_env_steps:
+    if isinstance(env_steps, int) and env_steps >= learner.total_env_steps and _has_agent(folder, learner):
         raise UsageError(
             f"{folder} has made all of its {env_steps:,} env steps; looptree play {folder} plays its agent."
         )
 
 
-def _loaded(learner: Learner, folder: Path) -> tuple[str, ...]:
-    """Bring a learner into the state of a run's newest checkpoint; a run that was killed before its first one is begun
-    again. What is not as it was, in sentences."""
-    if not numbered(folder / CHECKPOINTS):
-        return ()
+def _has_agent(folder: Path, learner: Learner) -> bool:
     try:
+        load_kept(learner, folder)
+    except UsageError:
+        return False
+    return True
+
+
+def _loaded(learner: Learner, folder: Path) -> tuple[str, ...]:
+    """Bring a learner into the state of a run's newest checkpoint; a run that was killed before its first pass is begun
+    again. What is not as it was, in sentences."""
+    with readable(folder):
+        has_checkpoint = bool(numbered(folder / CHECKPOINTS))
+    try:
+        if not has_checkpoint:
+            return _begun_again(folder)
         checkpoint = newest_checkpoint(folder)
         checkpoint.into(learner)
     except LooptreeError as error:
         raise UsageError(str(error)) from error
     return learner.inexact + tuple(f"The checkpoint was {each}." for each in checkpoint.other_versions)
+
+
+def _begun_again(folder: Path) -> tuple[str, ...]:
+    """Nothing of a run is lost that has not made a pass."""
+    passes = Run(folder).passes
+    if passes:
+        raise UsageError(
+            f"{folder} has no checkpoint to go on from, and {passes:,} passes that would be lost; looptree train "
+            f"begins again, in another folder (--out)."
+        )
+    return ()

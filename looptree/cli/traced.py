@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def trace(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, a field was not traced, or the condition is none.
     """
-    if words and words[0] not in ALGORITHMS and Path(words[0]).is_dir():
+    if words and words[0] not in ALGORITHMS and os.path.exists(words[0]):
         return _recorded(Path(words[0]), parsed("looptree trace RUN", RunOptions, words[1:]))
     return _made(read_options("trace", words))
 

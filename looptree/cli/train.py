@@ -22,7 +22,7 @@ from looptree.callbacks.progress import Progress
 from looptree.cli.options import Options
 from looptree.cli.report import save_report
 from looptree.cli.results import save_agent, save_results
-from looptree.cli.usage import UsageError
+from looptree.cli.usage import UsageError, readable
 from looptree.core.callback import Callback
 from looptree.core.errors import LooptreeError
 from looptree.observe.runs import Recorder
@@ -142,7 +142,9 @@ def _recorder(learner: Learner, options: Options) -> Recorder:
 
 def _begin(recorder: Recorder, stack: contextlib.ExitStack) -> None:
     """Enter a recorder; what does not fit it is a matter of the command line."""
-    if numbered(recorder.folder / CHECKPOINTS):
+    with readable(recorder.folder):
+        has_checkpoints = bool(numbered(recorder.folder / CHECKPOINTS))
+    if has_checkpoints:
         raise UsageError(
             f"--out: {recorder.folder} has a run in it already. Name another folder, or move that one away."
         )
@@ -158,7 +160,8 @@ def _new_folder(options: Options) -> Path:
     """A folder for a run of this hour, minute and second, which is not there yet."""
     environment = re.sub(r"[^\w.-]+", "-", options.env_id)
     name = f"{options.algorithm_name}-{environment}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    number = next(number for number in itertools.count(1) if not (RUNS / _numbered(name, number)).exists())
+    with readable(RUNS):
+        number = next(number for number in itertools.count(1) if not (RUNS / _numbered(name, number)).exists())
     return RUNS / _numbered(name, number)
 
 

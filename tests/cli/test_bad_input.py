@@ -1,8 +1,10 @@
 """Each bad input: exit status 2, one sentence on standard error that says what would fit, nothing run or written."""
 
+import os
 import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,49 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
         said = capsys.readouterr()
         assert said.out == "" and said.err.count("\n") == 1
         assert sentence in said.err and said.err.startswith("looptree: ")
+
+
+@pytest.fixture
+def of_others(trained):
+    """A folder with two runs, and the one of them that may not be read. Root, from whom nothing is kept, is somebody
+    else meanwhile."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copytree(trained, folder / "run")
+        closed = Path(shutil.copytree(trained, folder / "closed"))
+        closed.chmod(0)
+        os.seteuid(user or 65534)
+        try:
+            yield folder, closed
+        finally:
+            os.seteuid(user)
+            closed.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "words", [["play"], ["resume"], ["report"], ["trace"], ["why", "epsilon"], ["runs"], [*TRAIN, "--out"]]
+)
+def test_what_may_not_be_read_is_one_sentence(words, of_others, capsys):
+    _, closed = of_others
+    capsys.readouterr()
+    command, *rest = words
+    line = [*words, str(closed)] if words[-1] == "--out" else [command, str(closed), *rest]
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert str(closed) in said.err and "Permission denied" in said.err
+
+
+def test_a_run_that_may_not_be_read_does_not_hide_the_others(of_others, capsys):
+    folder, closed = of_others
+    capsys.readouterr()
+    assert main(["runs", str(folder)]) == 0
+    said = capsys.readouterr()
+    _, first, second = said.out.splitlines()
+    assert first.split()[0] == "closed" and first.endswith(f"{closed} cannot be read: Permission denied.")
+    assert second.split()[:2] == ["run", "dqn"] and said.err == ""
 
 
 def test_a_folder_with_a_bad_setting_is_not_made(capsys, tmp_path):

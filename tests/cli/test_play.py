@@ -121,7 +121,7 @@ def test_an_agent_that_is_damaged_or_missing(run, capsys):
     whole = file.read_bytes()
     with open(file, "wb") as opened:
         np.savez(opened, agent=np.array([{}], dtype=object))  # a pickle, which is never loaded
-    damaged = f"{file} is damaged; looptree train writes it anew."
+    damaged = f"{file} is damaged; looptree resume {run} writes it anew, from the newest checkpoint."
     assert refused([run], capsys) == damaged
     for contents in (b"", b"other", whole[: len(whole) // 2], whole[:200] + b"????" + whole[204:]):
         file.write_bytes(contents)
@@ -130,7 +130,10 @@ def test_an_agent_that_is_damaged_or_missing(run, capsys):
         np.save(opened, np.zeros(3))
     assert refused([run], capsys) == damaged
     file.unlink()
-    assert refused([run], capsys) == f"{file} is missing; looptree train writes it."
+    assert refused([run], capsys) == (
+        f"{file} is missing; looptree resume {run} brings the run to its end where it has not come to it, and writes "
+        f"it."
+    )
 
 
 def test_options_that_cannot_be(run, capsys, tmp_path):

@@ -55,6 +55,14 @@ class CutOff(Callback):
             raise Killed
 
 
+class CtrlC(Callback):
+    """Comes in the 12th pass."""
+
+    def on_collect(self):
+        if self.loop.count == 11:
+            signal.raise_signal(signal.SIGINT)
+
+
 def cut_off(monkeypatch, count, *words):
     """Carry out a command line whose process is killed in a pass. (Unlike a kill, this lets what is under way be
     written; bench/kill.py sends real ones at any moment.)"""
@@ -105,13 +113,28 @@ def test_a_run_that_was_cut_off_twice_ends_as_if_it_had_not_been(algorithm, whol
     assert "; interrupted 2 times before that" in capsys.readouterr().out
 
 
-def test_a_run_without_a_checkpoint_is_begun_again(whole, tmp_path, monkeypatch, capsys):
+def test_a_run_without_a_checkpoint_and_without_a_pass_is_begun_again(whole, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    cut_off(monkeypatch, 6, "train", *words_of("dqn", "--out", folder, "--checkpoint-every-s", "0"))
+    cut_off(monkeypatch, 0, "train", *words_of("dqn", "--out", folder, "--checkpoint-every-s", "0"))
     assert not (folder / "checkpoints").exists()
     assert main(["resume", str(folder)]) == 0
     assert "dqn goes on from env step 0\n" in capsys.readouterr().out
     assert ended(folder) == whole["dqn"]
+
+
+def test_passes_without_a_checkpoint_are_not_made_again_unasked(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    cut_off(monkeypatch, 6, "train", *words_of("dqn", "--out", folder, "--checkpoint-every-s", "0"))
+    before = rows(folder)
+    capsys.readouterr()
+    assert main(["resume", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (
+        "",
+        f"looptree: {folder} has no checkpoint to go on from, and 6 passes that would be lost; looptree train begins "
+        f"again, in another folder (--out).\n",
+    )
+    assert rows(folder) == before
 
 
 def test_a_run_that_was_killed_before_its_agent_was_written(whole, tmp_path, capsys):
@@ -121,6 +144,42 @@ def test_a_run_that_was_killed_before_its_agent_was_written(whole, tmp_path, cap
     (folder / "agent.npz").unlink()
     assert main(["resume", str(folder)]) == 0
     assert ended(folder) == whole["dqn"]
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_an_agent_that_was_lost_is_written_anew_from_the_checkpoint(damaged, whole, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", *words_of("dqn", "--out", folder)]) == 0
+    os.truncate(folder / "agent.npz", 100)
+    if not damaged:
+        (folder / "agent.npz").unlink()
+    assert main(["play", str(folder)]) == 2
+    assert f"looptree resume {folder} " in capsys.readouterr().err
+    assert main(["resume", str(folder)]) == 0
+    assert ended(folder) == whole["dqn"]
+    assert main(["play", str(folder), "--episodes", "1"]) == 0
+
+
+def test_what_an_earlier_session_kept_does_not_pass_for_what_the_run_has_come_to(tmp_path, monkeypatch, capsys):
+    """It was stopped, gone on with, and killed."""
+    folder = tmp_path / "run"
+    often = ["--checkpoint-every-s", "0.001"]
+    real = train_command.checkpoints
+    with monkeypatch.context() as patch:
+        patch.setattr(train_command, "checkpoints", lambda *given: [*real(*given), CtrlC()])
+        assert main(["train", *words_of("dqn", "--out", folder, *often)]) == 130
+    stopped = json.loads((folder / "results.json").read_text())
+    cut_off(monkeypatch, 20, "resume", folder, *often)
+    run = Run(folder)
+    assert run.steps > stopped["env_steps"]
+    capsys.readouterr()
+    assert main(["runs", str(folder)]) == 0
+    latest = f"{run.metric('valid_return').values[-1]:.6g}"
+    assert capsys.readouterr().out.splitlines()[1].split()[5] == latest
+    assert latest != f"{stopped['evaluation_mean_return']:.6g}"
+    assert main(["play", str(folder), "--episodes", "1"]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"agent of env step {stopped['kept_env_steps']:,}; the run has come to {run.steps:,.0f}"
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(whole, tmp_path, monkeypatch):

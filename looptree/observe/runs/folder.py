@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ class NotReadable(Exception):
     """A file in the folder of a run is not what is written there; says what it is."""
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotReadable(str(error.strerror)) from error
+
+
 def file_in(folder: Path, name: str) -> Path:
     """The path of a file of a run, whose folder may have come from anywhere.
 
@@ -46,10 +55,11 @@ def file_in(folder: Path, name: str) -> Path:
         NotReadable: what is there leads out of the folder, or is no file.
     """
     file = folder / name
-    if file.is_symlink():
-        raise NotReadable("it is a link, which nothing that looptree writes is")
-    if file.exists() and not file.is_file():
-        raise NotReadable("it is not a file")
+    with _readable():
+        if file.is_symlink():
+            raise NotReadable("it is a link, which nothing that looptree writes is")
+        if file.exists() and not file.is_file():
+            raise NotReadable("it is not a file")
     return file
 
 
@@ -62,7 +72,7 @@ def database_in(folder: Path, name: str) -> Path:
     for beside in ("-wal", "-shm"):
         file_in(folder, name + beside)
     journal = file_in(folder, f"{name}-journal")
-    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+    with _readable(), contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
         file.seek(max(0, journal.stat().st_size - len(_JOURNAL_OF_SEVERAL)))
         # SQLite would take the name before this for that of a file to be deleted when the journal is done with.
         if file.read() == _JOURNAL_OF_SEVERAL:

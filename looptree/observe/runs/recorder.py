@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import operator
+import os
 import shutil
 import sqlite3
 import warnings
@@ -272,7 +273,7 @@ class Recorder:
         except RunExists:
             raise
         except OSError as error:
-            existing = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+            existing = next(path for path in (self.folder, *self.folder.absolute().parents) if os.path.exists(path))
             what = "is a file" if existing.is_file() else f"cannot be written ({error.strerror})"
             raise CannotSave(
                 f"{self.folder}: {existing} {what}; a folder that may be written to, or made, would fit."

@@ -112,10 +112,14 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not self.folder.is_dir():
+        try:
+            is_folder, has_database = self.folder.is_dir(), (self.folder / files.DATABASE).exists()
+        except OSError as error:
+            raise NotARun(f"{self.folder} cannot be read: {error.strerror}.") from error
+        if not is_folder:
             what = "is a file" if self.folder.exists() else "does not exist"
             raise NotARun(f"{self.folder} {what}; the folder of a run would fit.")
-        if not (self.folder / files.DATABASE).exists():
+        if not has_database:
             raise NotARun(f"{self.folder} has no run in it: there is no {files.DATABASE}.")
         self._held: sqlite3.Connection | None = None
         with self._reading():

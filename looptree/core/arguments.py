@@ -68,7 +68,10 @@ def names_called_on(call_on: CallOn) -> Iterator[str]:
 def checked_name(name: str) -> str:
     """A name that can be an attribute."""
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise BadSetting(f"name={name!r}: a loop is an attribute of its parent, so a name like 'source' would fit.")
+        raise BadSetting(
+            f"name={name!r}: loops and callbacks are attributes, so a name like 'source' would fit, no word of"
+            " Python's own."
+        )
     return name
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from looptree.core import findings
+from looptree.core.arguments import checked_name, checked_times
 from looptree.core.callback import Callback
+from looptree.core.errors import BadSetting
 from looptree.core.findings import Finding
-from looptree.core.hook import PARAMETERS, RESERVED_EVENTS, Hook, phase_fits
+from looptree.core.hook import PARAMETERS, RESERVED_EVENTS, Hook, is_function, phase_fits
 from looptree.core.plan import LoopPlan
 from looptree.core.planner import Planner
 from looptree.core.sites import Placed, Site, loops_from, placed_hooks
@@ -71,14 +73,31 @@ class _Binder:
             self.findings.append(findings.two_places(loop))
             return
         self.sites[id(loop)] = Site(loop)
+        self.check_values(loop)
         for callback in loop.cbs:
-            if callback.parent is not loop or sum(callback is each for each in loop.cbs) > 1:
+            if callback.parent is None:
+                self.findings.append(findings.not_added(callback, loop, "add_cb"))
+            elif callback.parent is not loop or sum(callback is each for each in loop.cbs) > 1:
                 self.findings.append(findings.two_places(callback))
         for inner in loop.inner_loops:
-            if inner.parent is not loop and id(inner) not in above:
+            if inner.parent is None and id(inner) not in (*above, id(loop)):
+                self.findings.append(findings.not_added(inner, loop, "add_loop"))
+            elif inner.parent is not loop and id(inner) not in above:
                 self.findings.append(findings.two_places(inner))
             else:
                 self.walk(inner, (*above, id(loop)))
+
+    def check_values(self, loop: Any) -> None:
+        """What no constructor has seen: names that a class or hook gave, and `times` that a class has."""
+        for node in (loop, *loop.cbs):
+            try:
+                checked_name(node.name)
+            except BadSetting as error:
+                self.findings.append(findings.unfit_name(node, error))
+        try:
+            checked_times(1 if loop.times is None else loop.times)
+        except BadSetting as error:
+            self.findings.append(findings.unfit_times(loop, error))
 
     # signatures
 
@@ -92,6 +111,9 @@ class _Binder:
 
     def check_signature(self, placed: Placed) -> None:
         """A hook takes self and the special parameters, whose defaults fit."""
+        if not is_function(placed.hook.function):
+            self.findings.append(findings.no_function(placed))
+            return
         names = placed.hook.parameters
         wrong = [name for name in names[1:] if name not in PARAMETERS]
         if not names or names[0] in PARAMETERS or wrong or isinstance(placed.hook.function, staticmethod):

@@ -18,9 +18,7 @@ from looptree.core.watch import Watcher
 
 HELPERS = ("enter", "items", "clear", "leaves", "finish", "changed", "resume", "repull", "Cancel")
 _LOCALS = ("passes", "error", "cancel", "problem", "failed", "hooks")
-_TAKEN = frozenset(
-    {*HELPERS, *keyword.kwlist, "BaseException", "passes", "error", "cancel", "problem", "failed", "hooks"}
-)
+_TAKEN = frozenset({*HELPERS, *keyword.kwlist, "BaseException", *_LOCALS})
 _COMMENT_COLUMN = 60
 
 
@@ -187,9 +185,9 @@ class Writer:
         """One phase with its events; `shared` are the levels outside that leave their `try` to it."""
         if phase.name is None:
             return self.events(phase, shared)
-        opened = [f'{self.loop}.phase = "{phase.name}"']
+        opened = [f"{self.loop}.phase = {_quoted(phase.name)}"]
         if phase.switches or phase.frame.steps:
-            switch = self.step(phase.switch, f'"{phase.name}"') if phase.switches and phase.switch else []
+            switch = self.step(phase.switch, _quoted(phase.name)) if phase.switches and phase.switch else []
             body = [
                 *switch,
                 *self.steps(phase.frame.before),
@@ -314,7 +312,7 @@ class Writer:
         tests = []
         if step.phase is not None and self.asks_phase(step):
             names = (step.phase,) if isinstance(step.phase, str) else step.phase
-            shown = f'== "{names[0]}"' if len(names) == 1 else f"in {_tuple(names)}"
+            shown = f"== {_quoted(names[0])}" if len(names) == 1 else f"in {_tuple(names)}"
             tests.append(f"{self.loop}.phase {shown}")
         if step.every > 1:
             tests.append(self.nth(step.every))
@@ -338,8 +336,13 @@ def _comment(step: Step) -> str:
     return step.source + (f", instead of {step.replaces.label}" if step.replaces is not None else "")
 
 
+def _quoted(name: str) -> str:
+    """A string as Python code, in double quotes unless it has some."""
+    return repr(name) if '"' in name else f'"{repr(name)[1:-1]}"'
+
+
 def _tuple(names: tuple[str, ...]) -> str:
-    return "(" + ", ".join(f'"{name}"' for name in names) + ")"
+    return "(" + ", ".join(map(_quoted, names)) + ")"
 
 
 def _summary(plan: LoopPlan) -> str:
@@ -354,7 +357,7 @@ def _summary(plan: LoopPlan) -> str:
             for phase in plan.phases
         )
         text += f"; phases {', '.join(phases)}"
-    return text.replace("\\", "\\\\").replace('"', "'") + "."
+    return repr(text.replace('"', "'"))[1:-1] + "."
 
 
 def _passes(plan: LoopPlan) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import keyword
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
 from looptree.core.accesses import Access, asked
-from looptree.core.errors import listed, nearest
+from looptree.core.errors import BadSetting, listed, nearest
 from looptree.core.hook import MOMENTS, PARAMETERS, RESERVED_EVENTS
 from looptree.core.names import class_place
 from looptree.core.node import ancestry, known_names
@@ -63,7 +65,49 @@ def two_places(node: Any) -> Finding:
     )
 
 
+def not_added(node: Any, loop: Any, method: str) -> Finding:
+    """A loop or callback that was put into the list of a loop, and knows nothing of that loop."""
+    return Finding(
+        "not added",
+        class_place(type(node)),
+        f"{type(node).__name__} {node.name!r} stands in a list of {loop.path} without having been added.",
+        f"Instead of the list, {method} takes it, and tells it where it is.",
+        f"{loop.path}.{method}({node.name})",
+    )
+
+
+def unfit_name(node: Any, error: BadSetting) -> Finding:
+    """A name, given by a class or set by hand, that can be no attribute."""
+    word = re.sub(r"\W+", "_", str(node.name)).strip("_")
+    kind = "loop" if hasattr(node, "call_on") else "callback"
+    fitting = word if word.isidentifier() and not keyword.iskeyword(word) else f"{kind}_{word}".rstrip("_")
+    return _unfit(node, error, f"self.name = {fitting!r}  # in {type(node).__name__}.__init__")
+
+
+def unfit_times(loop: Any, error: BadSetting) -> Finding:
+    """A number of passes, given by a class or set by hand, that is none."""
+    return _unfit(loop, error, f"times = 1  # in {type(loop).__name__}")
+
+
+def _unfit(node: Any, error: BadSetting, write: str) -> Finding:
+    given, _, fits = str(error).rpartition(": ")
+    said = f"{type(node).__name__} {node.name!r} has {given}."
+    return Finding("bad setting", class_place(type(node)), said, fits[0].upper() + fits[1:], write)
+
+
 # signatures
+
+
+def no_function(placed: Placed) -> Finding:
+    """A hook that is something else that can be called, to which Python would not hand self."""
+    owner, function = type(placed.owner), placed.hook.function
+    return Finding(
+        "signature",
+        class_place(owner),
+        f"{placed.label} is {function!r}, which is no function.",
+        "A hook is a function of self, which may call it.",
+        f"def {placed.hook.name}(self):",
+    )
 
 
 def takes_more(placed: Placed, names: Sequence[str], wrong: Sequence[str]) -> Finding:

@@ -23,8 +23,8 @@ class Hook:
 
     def __init__(self, function: Callable[..., Any], phase: PhaseFilter = None) -> None:
         self.function = function
-        self.name: str = function.__name__
-        parameters = inspect.signature(function).parameters
+        self.name: str = getattr(function, "__name__", "")
+        parameters = inspect.signature(function).parameters if is_function(function) else {}
         self.parameters: tuple[str, ...] = tuple(parameters)
         settings = {name: parameters[name].default for name in PARAMETERS if name in parameters}
         self.order: int = settings.get("_order", -1)
@@ -101,6 +101,11 @@ def function_code(function: Callable[..., Any]) -> CodeType:
     """The code of a function or bound method, behind decorators that keep `__wrapped__`."""
     code: CodeType = inspect.unwrap(function).__code__
     return code
+
+
+def is_function(function: Callable[..., Any]) -> bool:
+    """Whether there is a function behind the decorators: anything else that can be called is not handed self."""
+    return hasattr(inspect.unwrap(function), "__code__")
 
 
 def class_hooks(cls: type) -> list[Hook]:

@@ -226,6 +226,11 @@ class Loop(_LoopFields):
     def add_loop(self, loop: Loop | type[Loop]) -> Self:
         """Add an inner loop; while the loop runs, from its next pass on."""
         inner = instance(loop, Loop, NotALoop)
+        if inner._running:
+            raise AlreadyRunning(
+                f"{inner.path} is running, and cannot become an inner loop of {self.path} before that run has ended;"
+                f" for one of its own, {self.path}.add_loop(copy.deepcopy({inner.name}))."
+            )
         inner._unbind_tree()
         self._hold(inner, self.inner_loops)
         inner.parent = self

@@ -171,7 +171,7 @@ def watchers(loop: Any) -> Iterator[Watcher]:
     below = [loop]
     for each in below:
         below.extend(each.inner_loops)
-    for node in dict.fromkeys((*ancestry(loop), *below)):
+    for node in {id(node): node for node in (*ancestry(loop), *below)}.values():
         yield from node.watchers
 
 

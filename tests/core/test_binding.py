@@ -347,6 +347,18 @@ def test_one_callback_in_two_places():
 # --- replacers ----------------------------------------------------------------------------------------------
 
 
+def test_what_was_put_into_a_list_by_hand_is_not_added():
+    class Plain(Callback):
+        def after_epoch(self):
+            pass
+
+    loop, plain, batches = Epochs(), Plain(), Batches(call_on="on_epoch")
+    loop.cbs.append(plain)
+    loop.inner_loops.append(batches)
+    assert [finding.kind for finding in loop.check()] == ["not added"] * 2
+    assert [finding.write for finding in loop.check()] == ["epochs.add_cb(plain)", "epochs.add_loop(batches)"]
+
+
 def test_two_replacers_of_one_hook():
     batches = Batches(cbs=[ReplacesBatch, ReplacesBatchToo])
     assert wrong(batches) == message(
@@ -546,6 +558,65 @@ def test_a_hook_that_takes_something_else(line, shown, hint, write):
     steps = type("Steps", (Loop,), {"on_step": namespace["on_step"], "phases": ("train",)})
     assert wrong(steps()) == message("<string>:1", f"Steps.on_step takes {shown}. {KINDS}{hint}", write)
     with_hook(line_to_write(steps()), steps)().run()
+
+
+class Callable:
+    def __call__(self):
+        pass
+
+    def __repr__(self):
+        return "Callable()"
+
+
+@pytest.mark.parametrize("base", [Loop, Callback])
+@pytest.mark.parametrize(
+    "hook, shown",
+    [(functools.partial(int, 3), "functools.partial(<class 'int'>, 3)"), (Callable(), "Callable()")],
+    ids=["partial", "object"],
+)
+def test_a_hook_that_is_no_function(hook, shown, base):
+    Given = type("Given", (base,), {"on_epoch": hook})
+    loop = Given() if base is Loop else Epochs(cbs=Given)
+    (finding,) = loop.check()
+    assert (finding.kind, finding.write) == ("signature", "def on_epoch(self):")
+    assert finding.given == f"Given.on_epoch is {shown}, which is no function."
+
+
+@pytest.mark.parametrize(
+    "name, fitting",
+    [("val loss", "val_loss"), ("in", "loop_in"), ("", "loop"), ("5 x", "loop_5_x"), ("_own", "own")],
+)
+def test_a_name_that_can_be_no_attribute(name, fitting):
+    class Named(Epochs):
+        def __init__(self):
+            super().__init__()
+            self.name = name
+
+    assert wrong(Named()) == message(
+        place(Named),
+        f"Named {name!r} has name={name!r}. Loops and callbacks are attributes, so a name like 'source' would fit, no"
+        " word of Python's own.",
+        f"self.name = {fitting!r}  # in Named.__init__",
+    )
+
+
+def test_a_callback_with_a_name_that_can_be_no_attribute():
+    class Metric(Callback):
+        def __init__(self, name):
+            self.name = name
+
+    assert line_to_write(Epochs(cbs=Metric("val loss"))) == "self.name = 'val_loss'  # in Metric.__init__"
+    assert line_to_write(Epochs(cbs=type("_", (Callback,), {}))) == "self.name = 'callback'  # in _.__init__"
+    assert Epochs(cbs=Metric("val_loss")).run().epochs == 1
+
+
+@pytest.mark.parametrize("times", [2.5, -1, "3", True])
+def test_times_of_a_class_that_are_no_number_of_passes(times):
+    Given = type("Given", (Epochs,), {"times": times})
+    (finding,) = Given().check()
+    assert finding.given == f"Given 'given' has times={times!r}."
+    assert finding.fits == "A number of passes fits (0, 1, 2...), or math.inf for a loop without end."
+    assert finding.write == "times = 1  # in Given"
 
 
 def test_a_static_method_is_no_hook():

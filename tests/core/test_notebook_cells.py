@@ -26,7 +26,8 @@ def test_a_loop_shows_itself_as_a_tree_that_folds():
 
 def test_a_loop_that_cannot_run_shows_why_and_the_line_to_write():
     class Odd(Misspelt):
-        pass
+        def __init__(self):
+            self.name = "odd"
 
     Odd.__name__ = "<script>"
     page = Parsed(shown_html(Fit(cbs=[Odd], name="fit")))

@@ -250,6 +250,29 @@ def test_a_phase_with_every_runs_on_every_nth_pass_of_the_loops_life():
     assert phases_of(loop) == [(0, "train"), (1, "train"), (1, "valid"), (2, "train"), (3, "train")]
 
 
+@pytest.mark.parametrize("name", ['5" screens', "it's", "it's 5\"", "a\\b", "two\nlines", "é", "{x}"])
+def test_a_phase_may_have_any_name(name):
+    class Screens(Loop):
+        def on_step(self, _phase=(name, "other")):
+            self.seen = self.phase
+
+        def before_step(self, _phase=name):
+            self.before = self.phase
+
+        def finally_step(self, _phase=name):
+            pass
+
+    class Sizes(Loop):
+        phases = (name,)
+
+        def on_size(self):
+            pass
+
+    loop = Sizes(inner_loops=Screens(call_on="on_size")).run()
+    assert (loop.screens.seen, loop.screens.before) == (name, name)
+    assert Screens(phases=(name,)).run(phases=[name]).seen == name
+
+
 def test_phases_may_stand_on_the_class():
     class Phased(Step):
         phases = ("train", Phase("valid", every=2))
@@ -1597,6 +1620,16 @@ def test_running_a_loop_that_is_being_pulled_is_an_error():
     assert loop.run().ended == "ran all 3 items"
 
 
+def test_a_loop_that_is_running_becomes_no_inner_loop():
+    loop = Squares(times=3)
+    puller = iter(loop)
+    next(puller)
+    with pytest.raises(AlreadyRunning, match="squares is running, and cannot become an inner loop of step before"):
+        Step(inner_loops=loop)
+    assert list(puller) == [1, 4]
+    assert Step(inner_loops=loop).squares is loop
+
+
 def test_another_tree_may_run_inside_a_hook():
     class Outer(Loop):
         def on_epoch(self):
@@ -1755,7 +1788,7 @@ def test_a_callback_added_before_the_first_pass_takes_effect_in_it(pulled):
         (lambda loop: loop(phases=3), BadSetting, "phases=3: names of phases fit. Write phases=('train', 'valid')."),
         (lambda loop: loop(call_on=3), BadSetting, "call_on=3: the parent's hooks fit, by name or themselves"),
         (lambda loop: loop(times=2.5), BadSetting, "times=2.5: a number of passes fits"),
-        (lambda loop: loop(name="a b"), BadSetting, "name='a b': a loop is an attribute of its parent"),
+        (lambda loop: loop(name="a b"), BadSetting, "name='a b': loops and callbacks are attributes"),
         (
             lambda loop: loop(cbs=NeedsAField),
             NotACallback,

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -432,6 +433,20 @@ def test_callbacks_of_one_run_only():
         loop.run()
     assert p["slow"].calls == 12
     assert adds_up(p)
+
+
+def test_a_loop_that_is_a_dataclass():
+    @dataclasses.dataclass
+    class Settings(Loop):
+        size: int = 3
+
+        def on_step(self):
+            clock.takes(self.size)
+
+    loop = Settings()
+    with Profile(loop, clock=clock) as p, Trace(loop):
+        loop.run()
+    assert p["settings"].total_s == 3
 
 
 def test_a_phase_run_alone():

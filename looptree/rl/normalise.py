@@ -106,6 +106,7 @@ class NormaliseRewards(Callback):
 
     if TYPE_CHECKING:  # read on the learner
         memory: Rollout
+        source: Any  # the Source
 
     def __init__(self, num_envs: int, gamma: float, clip: float = 10.0) -> None:
         self.gamma = gamma
@@ -114,6 +115,12 @@ class NormaliseRewards(Callback):
         self.mean = 0.0
         self.variance = 1.0
         self.sums = np.zeros(num_envs)  # of the episodes under way
+
+    def before_collect(self, _phase: str = "train") -> None:
+        """Begin sums anew where all episodes begin anew: those under way were dropped, by a failure or since their
+        environments could not be saved."""
+        if not self.source.begun:
+            self.sums = np.zeros_like(self.sums)
 
     def after_collect(self, _phase: str = "train") -> None:
         """Measure the rollout's rewards, then scale them."""
@@ -126,10 +133,6 @@ class NormaliseRewards(Callback):
         self.count += len(measured)
         scaled = rollout.reward / np.sqrt(self.variance + _EPSILON)
         rollout.reward[:] = scaled.clip(-self.clip, self.clip)
-
-    def begin_episodes(self) -> None:
-        """The episodes under way have been dropped; new ones begin."""
-        self.sums = np.zeros_like(self.sums)
 
     def state_dict(self) -> dict[str, Any]:
         """The statistics, and the sums of the episodes under way."""

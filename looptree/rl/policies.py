@@ -216,7 +216,7 @@ class DiagonalGaussian(Policy):
         """The actions scaled to the space's bounds, and clipped to them."""
         shaped = actions.reshape(len(actions), *self.low.shape)
         scaled: NDArray[Any] = (self.centre + self.reach * shaped).clip(self.low, self.high)
-        return scaled
+        return scaled.astype(self.low.dtype, copy=False)
 
 
 def policy_for(learner: str, space: gymnasium.Space[Any], initial_log_std: float = 0.0) -> Policy:

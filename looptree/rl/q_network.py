@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -192,7 +192,10 @@ class NetworkPart(Callback):
     """A variant that replaces a part of the network, and so has to be there when the network is made:
     `DQN("CartPole-v1", cbs=[Dueling()])`."""
 
-    shaped = False  # whether a network was made with it
+    if TYPE_CHECKING:  # read on the learner
+        network: QNetwork
+
+    shaped = False  # whether a network was made with it, be it this learner's or another's
 
     def shape(self, design: QDesign) -> QDesign:
         """The design with this callback's part in it.
@@ -208,8 +211,8 @@ class NetworkPart(Callback):
 
     def before_run(self) -> None:
         """See that the network was made with it."""
-        if not self.shaped:
-            name = type(self).__name__
+        name = type(self).__name__
+        if not self.shaped or name not in getattr(self.network, "replaced_by", {}).values():
             raise BadSetting(
                 f"{name} is part of a network, and {self.parent.name}'s was made without it; hand it over when the "
                 f"learner is made: {type(self.parent).__name__}(..., cbs=[{name}()])."

@@ -5,10 +5,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from looptree import Callback
 from looptree.rl.normalise import NormaliseRewards, ObservationNormaliser, merged_moments
 from looptree.rl.policies import policy_for
 from looptree.rl.rollout import Rollout
 from looptree.rl.transition import Transition
+from tests.rl.learners import small_ppo
 from tests.rl.plain import assert_plain
 
 
@@ -124,6 +126,27 @@ def test_the_statistics_of_rewards_go_on_from_their_state():
     assert_plain(saved.state_dict())
     loaded.load_state_dict(saved.state_dict())
     np.testing.assert_array_equal(*[measured(each, rollout_of(2 * rewards, ended)) for each in (saved, loaded)])
-    saved.begin_episodes()
-    assert saved.sums.tolist() == [0.0, 0.0]
-    assert loaded.sums.tolist() != [0.0, 0.0]
+
+
+def test_sums_begin_anew_with_the_episodes_after_a_failure():
+    class Sums(Callback):
+        """Notes what the sums of each rollout go on from."""
+
+        def __init__(self):
+            self.begun = []
+
+        def after_collect(self, _phase="train", _order=-2):
+            self.begun.append(self.loop.normalise_rewards.sums.tolist())
+
+    class Fail(Callback):
+        def before_step(self):
+            if self.loop.env_steps >= 60:
+                raise OSError("once")
+
+    learner = small_ppo(cbs=[sums := Sums()])
+    learner.source.add_cb(fail := Fail())
+    with pytest.raises(OSError, match="once"):
+        learner.run()
+    learner.source.remove_cb(fail)
+    learner.run(times=2)
+    assert [any(begun) for begun in sums.begun] == [False, False, True]

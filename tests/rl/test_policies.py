@@ -20,6 +20,7 @@ SPACES = [
     spaces.Box(-2, 2, (1,)),
     spaces.Box(np.float32([-1, 0, -np.inf, 5, -np.inf]), np.float32([3, 10, np.inf, np.inf, -5])),
     spaces.Box(-1.0, 1.0, (2, 3), np.float64),
+    spaces.Box(-0.3, 2.7, (2,), np.float16),
 ]
 
 

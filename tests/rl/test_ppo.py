@@ -413,13 +413,17 @@ def test_repeating_what_is_shown(name, steps, least):
 def test_unsaved_environments_begin_new_episodes():
     learner = small(env_id="Acrobot-v1").run(times=3)
     state = learner.state_dict()
-    assert learner.normalise_rewards.sums.any()
+    before = learner.normalise_rewards.sums
+    assert before.any()
     state["loops"]["source"] |= {"environments": None, "why_not_environments": "they have an engine inside"}
     loaded = small(env_id="Acrobot-v1")
     loaded.load_state_dict(state)
     assert loaded.source.restarted == "they have an engine inside"
-    assert not loaded.normalise_rewards.sums.any()
     assert loaded.normalise_rewards.count == 144
+    loaded.run(times=1)
+    # Every step of Acrobot but the last is worth -1, and no episode ends as soon: the sums are those of 16 steps.
+    np.testing.assert_allclose(loaded.normalise_rewards.sums, -(1 - 0.99**16) / (1 - 0.99))
+    assert (before < loaded.normalise_rewards.sums).all()
     assert loaded.run().env_steps == 480
 
 

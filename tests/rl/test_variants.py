@@ -22,7 +22,7 @@ from looptree.rl.variants.dueling import Dueling
 from looptree.rl.variants.n_step import NStep
 from looptree.rl.variants.noisy import Noisy
 from looptree.rl.variants.prioritized import Prioritized
-from tests.rl.learners import SMALL_DQN, dqn_of_lamps, small_dqn
+from tests.rl.learners import SMALL_DQN, dqn_of_lamps, small_dqn, small_ppo
 from tests.rl.plain import assert_plain
 
 VARIANTS = {
@@ -91,6 +91,16 @@ def test_a_part_of_the_network_that_two_variants_replace_is_refused():
     with pytest.raises(BadSetting) as error:
         small_dqn(cbs=[Dueling(), Dueling()])
     assert str(error.value) == "Dueling and Dueling both replace the network's head; plug in one of them only."
+
+
+def test_a_part_of_one_network_cannot_be_plugged_into_another():
+    part = Dueling()
+    first = small_dqn(cbs=[part]).remove_cb(part)
+    with pytest.raises(BadSetting, match=r"^Dueling is part of a network, and dqn's was made without it; "):
+        small_dqn().run(cbs=part)
+    with pytest.raises(BadSetting, match=r"^Dueling is part of a network, and ppo's was made without it; "):
+        small_ppo().run(cbs=part)
+    assert first.run(cbs=part).gradient_steps == 36
 
 
 def test_a_part_of_the_network_cannot_be_plugged_in_later():

@@ -492,10 +492,6 @@ class PPO(Learner):
         super().load_state_dict(state)
         self.learning_rate = state["learning_rate"]
         self.clip_range = state["clip_range"]
-        if self.source.restarted:
-            for callback in self.cbs:
-                if isinstance(callback, NormaliseRewards):
-                    callback.begin_episodes()
 
 
 def _plugged(settings: PPOSettings) -> list[Callback]:

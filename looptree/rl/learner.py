@@ -59,6 +59,7 @@ class Learner(Loop):
     other_versions: tuple[
         str, ...
     ] = ()  # of packages, with which the checkpoint was written that this run goes on from
+    made_otherwise: tuple[str, ...] = ()  # what the run was made with, of which the latest state is, and this one not
     loss: Tensor  # () the latest minibatch's, NaN before the first
     valid_return: float  # mean return of the latest evaluation, NaN before the first
     best_return: float  # mean return of the best evaluation, minus infinity before the first
@@ -181,13 +182,14 @@ class Learner(Loop):
 
     @property
     def inexact(self) -> tuple[str, ...]:
-        """What of the latest state that was loaded this run cannot go on with exactly: a sentence for each, none where
-        it goes on as if it had never been interrupted."""
+        """What of the latest state that was loaded this run cannot go on with exactly, or does not, since it was made
+        otherwise: a sentence for each, none where it goes on as if it had never been interrupted."""
         what = {
             "The episodes under way count as truncated, and new ones begin": self.source.restarted,
             "Evaluations are made in new environments": self.valid_source.restarted,
         }
-        return tuple(f"{sentence}: {reason}" for sentence, reason in what.items() if reason) + self.other_versions
+        restarted = (f"{sentence}: {reason}" for sentence, reason in what.items() if reason)
+        return (*restarted, *self.made_otherwise, *self.other_versions)
 
     def episode_source(
         self,
@@ -268,7 +270,11 @@ class Learner(Loop):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; the next run goes on from there.
 
-        Raises `StateMismatch` where the state is of a run of another making.
+        A run may go on in a learner that was made otherwise: for longer, with another gamma, or in another environment
+        with the same spaces. `inexact` names what differs. Fields that hooks may change, such as the `learning_rate` of
+        PPO, are those of the state.
+
+        Raises `StateMismatch` where the state does not fit: it is of other loops, callbacks or shapes.
         """
         load_module_state(self.network, state["network"])
         super().load_state_dict(state)
@@ -276,6 +282,7 @@ class Learner(Loop):
         self.best_return = state["best_return"]
         self.best_env_steps = state["best_env_steps"]
         self.best_state = {name: values.copy() for name, values in state["best_state"].items()}
+        self.made_otherwise = _differences(state.get("made_with"), self._made_with())
 
     def _made_with(self) -> dict[str, Any] | None:
         if self.settings is None:
@@ -287,6 +294,20 @@ class Learner(Loop):
             "seed": self.seed,
             "settings": plain(self.settings),
         }
+
+
+def _differences(before: dict[str, Any] | None, now: dict[str, Any] | None) -> tuple[str, ...]:
+    """What learners were made with differently, in sentences, but for their names, on which nothing depends; a setting
+    that only one of them has is left out."""
+    if before is None or now is None:
+        return ()
+    was, is_now = ({**made, **made["settings"], "settings": None, "name": None} for made in (before, now))
+    both = [name for name in is_now if name in was]
+    return tuple(
+        f"The run was made with {name}={was[name]!r}, and goes on in one made with {is_now[name]!r}."
+        for name in both
+        if was[name] != is_now[name]
+    )
 
 
 class Update(Loop):

@@ -179,6 +179,28 @@ def test_what_is_not_exact_is_said(tmp_path):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*CartPole-v0 is out of date:DeprecationWarning")
+def test_what_the_run_was_made_with_otherwise_is_said():
+    state = DQN("CartPole-v1", Q, seed=1, name="first").run(5).state_dict()
+    other = dataclasses.replace(Q, gamma=0.5, hidden_sizes=[8], total_env_steps=400)
+    again = Own("CartPole-v0", other, seed=2, name="second")
+    again.load_state_dict(state)
+    assert again.inexact == (
+        "The run was made with learner='DQN', and goes on in one made with 'Own'.",
+        "The run was made with env_id='CartPole-v1', and goes on in one made with 'CartPole-v0'.",
+        "The run was made with seed=1, and goes on in one made with 2.",
+        "The run was made with total_env_steps=320, and goes on in one made with 400.",
+        "The run was made with gamma=0.99, and goes on in one made with 0.5.",
+    )
+    assert again.run().env_steps == 400
+
+    alike = DQN("CartPole-v1", Q, seed=1, name="second")
+    alike.load_state_dict(state)
+    assert alike.inexact == ()
+    again.load_state_dict(again.state_dict())
+    assert again.inexact == ()
+
+
 def test_other_versions_are_said(tmp_path, monkeypatch):
     kept(tmp_path, DQN("CartPole-v1", Q))
     now = versions()

@@ -65,7 +65,8 @@ class NoSuchField(LooptreeError, AttributeError):
 
 
 class FieldWarning(UserWarning):
-    """A hook assigns a field that shadows an ancestor's, or reads one that nobody writes or declares."""
+    """A hook assigns a field that shadows an ancestor's, or reads one that nobody writes or declares; or it runs in a
+    phase in which there is nothing for it."""
 
 
 class BindingError(LooptreeError):

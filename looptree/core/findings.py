@@ -264,6 +264,20 @@ def unknown_phase(placed: Placed, root: Any, there: Sequence[str]) -> Finding:
     )
 
 
+def idle_phase(placed: Placed, site: Site, idle: Sequence[str], busy: Sequence[str]) -> Finding:
+    """A callback's hook without `_phase` on an event on which the loop itself does something in some phases only."""
+    event = str(placed.hook.event)
+    return Finding(
+        "idle phase",
+        placed.place,
+        f"{placed.label} runs in {'phase' if len(idle) == 1 else 'phases'} {listed(idle)} too, where {site.cls} does"
+        f" nothing on {event!r}.",
+        _all("phase", "in which it does", busy),
+        _definition(placed, _phase=repr(busy[0] if len(busy) == 1 else tuple(busy))),
+        "warning",
+    )
+
+
 # fields
 
 

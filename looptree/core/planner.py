@@ -36,6 +36,7 @@ class Planner:
     def loop_plan(self, loop: Any) -> LoopPlan:
         """The plan of a loop and of those below."""
         site = self.sites[id(loop)]
+        self.check_idle_phases(site)
         path = self.paths[id(loop)]
         phases = [phase for phase in site.phases if loop._only is None or phase.name in loop._only]
         plan = LoopPlan(
@@ -127,6 +128,17 @@ class Planner:
             every=own.hook.every if own is not None else 1,
             target=inner,
         )
+
+    def check_idle_phases(self, site: Site) -> None:
+        """A callback's hook without `_phase` belongs on an event on which the loop does something in every phase."""
+        phases = [phase.name for phase in site.phases]
+        for event in site.events:
+            filters = site.own_filters(event)
+            busy = [phase for phase in phases if any(_here(each, phase) for each in filters)]
+            idle = [phase for phase in phases if phase not in busy]
+            for placed in site.hooks if busy and idle else ():
+                if placed.hook.event == event and placed.hook.phase is None:
+                    self.findings.append(findings.idle_phase(placed, site, idle, busy))
 
     # fields
 

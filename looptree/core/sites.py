@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from looptree.core.hook import RESERVED_EVENTS, Hook, class_hooks
+from looptree.core.hook import RESERVED_EVENTS, Hook, PhaseFilter, class_hooks
 from looptree.core.names import code_place
 from looptree.core.node import ancestry
 from looptree.core.phase import as_phases
@@ -74,6 +74,13 @@ class Site:
     def at(self, moment: str, event: str) -> list[Placed]:
         """The hooks of one moment of an event, in order."""
         return sorted(self._standing.get((moment, event), ()), key=lambda placed: placed.rank)
+
+    def own_filters(self, event: str) -> list[PhaseFilter]:
+        """The phase filters of what the loop itself does on an event: of its own hooks, and None for an inner loop that
+        is called where it has no hook."""
+        hooks = [placed.hook.phase for placed in self.own if placed.hook.event == event]
+        called = [name for name, _ in self.calls if name.partition("_")[2] == event]
+        return [*hooks, *(None for name in called if self.own_hook(name) is None)]
 
     def phases_at(self, event: str | None) -> tuple[str, ...]:
         """The phases that a filter on an event may name: the loop's own within them, else those in which the loop

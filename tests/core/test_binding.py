@@ -442,6 +442,69 @@ def test_several_unknown_phases():
     )
 
 
+class Evaluating(Loop):
+    phases = ("train", "tune", "valid")
+
+    def on_step(self, _phase=("train", "tune")):
+        pass
+
+    def before_evaluate(self, _phase="valid"):
+        pass
+
+    def on_report(self):
+        pass
+
+
+def test_a_hook_that_runs_where_the_loop_itself_does_nothing():
+    class Report(Callback):
+        def after_evaluate(self, _every=2):
+            pass
+
+        def before_step(self):
+            pass
+
+        def after_report(self):
+            pass
+
+        def finally_evaluate(self, _phase="valid"):
+            pass
+
+        def after_pass(self):
+            pass
+
+    (evaluate, step) = sorted(Evaluating(cbs=Report).check(), key=lambda finding: finding.write)
+    assert {(each.kind, each.severity) for each in (evaluate, step)} == {("idle phase", "warning")}
+    assert str(evaluate) == (
+        f"{place(Report.after_evaluate)}: Report.after_evaluate runs in phases 'train' and 'tune' too, where "
+        "Evaluating does nothing on 'evaluate'. The phase in which it does is 'valid'.\n"
+        "    write: def after_evaluate(self, _every=2, _phase='valid'):"
+    )
+    assert str(step) == (
+        f"{place(Report.before_step)}: Report.before_step runs in phase 'valid' too, where Evaluating does nothing on "
+        "'step'. The phases in which it does are 'train' and 'tune'.\n"
+        "    write: def before_step(self, _phase=('train', 'tune')):"
+    )
+    assert Evaluating(cbs=[with_hook(evaluate.write), with_hook(step.write)]).check() == ()
+    with pytest.warns(FieldWarning, match="where Evaluating does nothing on 'evaluate'"):
+        Evaluating(cbs=with_hook("def before_evaluate(self):")).run()
+
+
+def test_an_inner_loop_is_something_of_the_loops_own():
+    class Report(Callback):
+        def after_evaluate(self):
+            pass
+
+    def tree(call_on):
+        return Evaluating(Batches(call_on=call_on), cbs=Report)
+
+    assert tree("on_evaluate").check() == ()  # it has no on_evaluate, so that it is called in every phase
+    assert [finding.kind for finding in tree("before_evaluate").check()] == ["idle phase"]
+
+
+def test_a_replacer_runs_in_the_phases_of_what_it_replaces():
+    assert Evaluating(cbs=with_hook("def before_evaluate(self, _replace=True):")).check() == ()
+
+
 def test_a_phase_that_exists_is_enough():
     class Report(Callback):
         def after_epoch(self, _phase=("tset", "valid")):

@@ -6,6 +6,7 @@ LOOPTREE_EXAMPLES=5000 in the environment runs that many examples.
 import os
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -255,6 +256,7 @@ def kind_of(sentence):
     return kind, "" if kind == "ran" else who
 
 
+@pytest.mark.filterwarnings("ignore:.* does nothing on:looptree.FieldWarning")  # as many a tree drawn at random has it
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from looptree import Callback
 from looptree.core.errors import BadSetting
 from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.algorithms.a2c import A2C, A2CSettings
@@ -121,6 +122,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(small, env_id):
         assert loaded.best_return == through.best_return
         assert all((loaded.best_state[name] == values).all() for name, values in through.best_state.items())
         assert (loaded.evaluate(3) == through.evaluate(3)).all()
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------
+
+
+def test_a_callback_that_would_run_before_there_is_anything_to_see_is_found():
+    class Report(Callback):
+        def after_evaluate(self):
+            pass
+
+    (finding,) = small_dqn(cbs=Report).check()
+    assert finding.kind == "idle phase" and finding.write == "def after_evaluate(self, _phase='valid'):"
 
 
 # --- what there is ------------------------------------------------------------------------------------------

@@ -452,11 +452,11 @@ def test_every_algorithm_goes_on_where_a_process_hangs(algorithm, kind, tmp_path
 
 
 def test_limits_that_cannot_be_are_refused():
-    with pytest.raises(BadSetting, match=re.escape("DQNSettings(step_timeout_s=0): a number above 0 would fit.")):
+    with pytest.raises(BadSetting, match=re.escape("DQNSettings(step_timeout_s=0.0): a number above 0 would fit.")):
         DQNSettings(step_timeout_s=0)
     with pytest.raises(BadSetting, match=re.escape("PPOSettings(max_restarts=-1): a whole number of 0 or more would")):
         PPOSettings(max_restarts=-1)
-    with pytest.raises(BadSetting, match=re.escape("Recipe(max_restarts=1.5): a whole number of 0 or more would fit.")):
+    with pytest.raises(BadSetting, match=re.escape("Recipe(max_restarts=1.5): a whole number would fit.")):
         Recipe("CartPole-v1", max_restarts=1.5)
 
 

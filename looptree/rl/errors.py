@@ -33,7 +33,8 @@ class EnvironmentRestarted(UserWarning):
 
 
 class UnfitEnvironment(LooptreeError):
-    """An environment's spaces, or the way in which it resets itself, do not fit what is to use them."""
+    """An environment's spaces, or the way in which it resets itself, do not fit what is to use them; or what it gives
+    does not fit its spaces."""
 
 
 class EnvironmentStateError(LooptreeError):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from looptree.core.errors import BadSetting
 from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
+from looptree.rl.choices import Choices
 from looptree.rl.environment_state import environment_state, restore_environment
 from looptree.rl.environments import Recipe, autoreset_mode
 from looptree.rl.errors import EnvironmentBroken, EnvironmentNotSaved, EnvironmentStateError
@@ -191,6 +192,8 @@ class GymSource(Source):
         self._space = environments.single_observation_space
         check_observations(type(self).__name__, self._space)
         self._packed = kept_type(self._space) if entries(self._space) is not None else None
+        choices = Choices(self._space)
+        self._check = choices.check if choices else check_given
         self.environments = environments
         self.to_environment = to_environment
         self.autoreset_mode = autoreset_mode(environments)
@@ -221,7 +224,7 @@ class GymSource(Source):
         self._used = True
         observation, _ = self.environments.reset(seed=seeds)
         self.observation = self._copied(observation)
-        check_given("observation", self.observation, self)
+        self._check("observation", self.observation, self)
         self.begun = True
         self._resetting[:] = False
         self._returns[:] = 0.0
@@ -230,12 +233,13 @@ class GymSource(Source):
     def on_step(self) -> None:
         """Step the environments with `action`, and set `transition` and `observation`.
 
-        Raises `NotFinite` where an environment gives a number that is NaN or infinite.
+        Raises `NotFinite` where an environment gives a number that is NaN or infinite, and `UnfitEnvironment` where one
+        gives a number of none of the options that its space has.
         """
         action = self.action if self.to_environment is None else self.to_environment(self.action)
         following, reward, terminated, truncated, infos = self.environments.step(action)
         following = np.array(following) if self._packed is None else self._copied(following)
-        check_given("observation", following, self)
+        self._check("observation", following, self)
         check_given("reward", reward, self)
         real = ~self._resetting
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
@@ -244,7 +248,7 @@ class GymSource(Source):
         else:
             next_observation = with_final_observations(following, infos, self._space)
             if next_observation is not following:
-                check_given("next_observation", next_observation, self)
+                self._check("next_observation", next_observation, self)
             if LOST in infos:
                 real = ~infos[LOST]
         self.transition = Transition(

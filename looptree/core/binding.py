@@ -18,6 +18,7 @@ from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 from looptree.core.findings import Finding
 from looptree.core.hook import PARAMETERS, RESERVED_EVENTS, Hook, is_function, phase_fits
+from looptree.core.node import accessed_names, kept_names, own_classes
 from looptree.core.plan import LoopPlan
 from looptree.core.planner import Planner
 from looptree.core.sites import Placed, Site, loops_from, placed_hooks
@@ -102,12 +103,23 @@ class _Binder:
     # signatures
 
     def check_signatures(self) -> None:
-        """Check the hooks of every class once."""
+        """Check the names and the hooks of every class once."""
         classes = {type(site.loop): site.own for site in reversed(self.sites.values())}
         callbacks = [callback for site in self.sites.values() for callback in site.loop.cbs]
         classes |= {type(callback): placed_hooks(callback) for callback in reversed(callbacks)}
-        for placed in (placed for hooks in classes.values() for placed in hooks):
-            self.check_signature(placed)
+        for cls, hooks in classes.items():
+            self.check_names(cls)
+            for placed in hooks:
+                self.check_signature(placed)
+
+    def check_names(self, cls: type) -> None:
+        """Nothing that a class defines, or that its methods set, hides what looptree keeps under that name."""
+        kept = kept_names(cls)
+        taken = dict.fromkeys((name for name in kept & accessed_names(cls)[1] if name.startswith("_")), cls)
+        for base in own_classes(cls):
+            defined = vars(base).keys() - vars(base).get("__dataclass_fields__", {}).keys()  # which __init__ sets
+            taken |= dict.fromkeys(kept & defined, base)
+        self.findings += [findings.reserved_name(taken[name], name) for name in sorted(taken)]
 
     def check_signature(self, placed: Placed) -> None:
         """A hook takes self and the special parameters, whose defaults fit."""

@@ -98,6 +98,18 @@ def _unfit(node: Any, error: BadSetting, write: str) -> Finding:
 # signatures
 
 
+def reserved_name(cls: type, name: str) -> Finding:
+    """A name of looptree's own that a class takes for something else."""
+    instead = {"name": "self.name = ...", "cbs": "self.add_cb(...)", "inner_loops": "self.add_loop(...)"}.get(name)
+    return Finding(
+        "reserved name",
+        class_place(cls),
+        f"{cls.__name__} takes the name {name!r}, under which looptree keeps something of its own.",
+        "Its __init__ can set that on each instance." if instead else "Give it another name.",
+        f"{instead}  # in {cls.__name__}.__init__" if instead else f"own_{name.lstrip('_')} = ...",
+    )
+
+
 def no_function(placed: Placed) -> Finding:
     """A hook that is something else that can be called, to which Python would not hand self."""
     owner, function = type(placed.owner), placed.hook.function

@@ -66,5 +66,5 @@ def code_place(code: CodeType) -> str:
 
 def class_place(cls: Any) -> str:
     """`file:line` of the class statement of a loop's or callback's class."""
-    filename, line = cls.defined_at
+    filename, line = cls._defined_at
     return f"{short_path(filename)}:{line}"

@@ -35,8 +35,8 @@ class Node:
     name: str
     parent: Any  # the Loop above; of a callback, the one that it is attached to
 
-    names: ClassVar[frozenset[str]] = frozenset()
-    defined_at: ClassVar[tuple[str, int]] = ("", 0)  # file and line of the class statement
+    _class_names: ClassVar[frozenset[str]] = frozenset()
+    _defined_at: ClassVar[tuple[str, int]] = ("", 0)  # file and line of the class statement
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         node = super().__new__(cls)
@@ -46,8 +46,8 @@ class Node:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.names = class_names(cls)
-        cls.defined_at = _class_statement()
+        cls._class_names = class_names(cls)
+        cls._defined_at = _class_statement()
         for name in forwarded_names(cls):
             setattr(cls, name, Forward(name))
 
@@ -84,7 +84,7 @@ def ancestry(node: Any) -> Iterator[Any]:
 
 def is_called(node: Node, name: str) -> bool:
     """Whether a node goes by a name: its own, or the snake-case name of one of its classes."""
-    return node.name == name or (name in node.names and name not in ("node", "object"))
+    return node.name == name or (name in node._class_names and name not in ("node", "object"))
 
 
 class Forward:
@@ -103,7 +103,7 @@ class Forward:
             value = getattr(ancestor, name, _MISSING)
             if value is not _MISSING:
                 return value
-            if ancestor.name == name or name in ancestor.names:
+            if ancestor.name == name or name in ancestor._class_names:
                 return ancestor
             if isinstance(getattr(type(ancestor), name, None), Forward):
                 break  # which has asked all those further up
@@ -130,6 +130,18 @@ def own_classes(cls: type) -> list[type]:
 
 
 _BASES = ("looptree.core.node", "looptree.core.loop", "looptree.core.callback", "typing", "abc")
+
+
+def kept_names(cls: type) -> frozenset[str]:
+    """The names that looptree's base classes of a node keep for themselves: slots, and all that begins with `_`."""
+    return _kept_by(tuple(base for base in cls.__mro__ if base.__module__ in _BASES))
+
+
+@functools.cache
+def _kept_by(bases: tuple[type, ...]) -> frozenset[str]:
+    found = {name: value for base in bases for name, value in vars(base).items() if hasattr(value, "__get__")}
+    private = {name for name in found if name.startswith("_") and not name.endswith("_")}
+    return frozenset(private.union(name for name in found if inspect.ismemberdescriptor(found[name])))
 
 
 def methods(cls: type) -> dict[str, Callable[..., Any]]:

@@ -1,6 +1,7 @@
 """Binding: what is wrong with a tree is found before its first step, and said so that one can mend it."""
 
 import copy
+import dataclasses
 import functools
 import inspect
 
@@ -621,6 +622,53 @@ def test_a_hook_that_takes_something_else(line, shown, hint, write):
     steps = type("Steps", (Loop,), {"on_step": namespace["on_step"], "phases": ("train",)})
     assert wrong(steps()) == message("<string>:1", f"Steps.on_step takes {shown}. {KINDS}{hint}", write)
     with_hook(line_to_write(steps()), steps)().run()
+
+
+@pytest.mark.parametrize("base", [Loop, Callback])
+def test_names_under_which_looptree_keeps_something(base):
+    class Takes(base):
+        name = "own"
+
+        def __init__(self):
+            self._added = self._running = None
+
+        def _leave(self):
+            pass
+
+        def after_epoch(self):
+            self._pending = []
+
+    loop = Takes() if base is Loop else Epochs(cbs=Takes)
+    found = loop.check()
+    assert {finding.kind for finding in found} == {"reserved name"}
+    assert found[-1].place == place(Takes)
+    assert {finding.write for finding in found} == {
+        "self.name = ...  # in Takes.__init__",
+        "own_leave = ...",
+        *(["own_pending = ...", "own_running = ..."] if base is Loop else ["own_added = ..."]),
+    }
+
+
+@pytest.mark.parametrize("name, write", [("cbs", "self.add_cb(...)"), ("inner_loops", "self.add_loop(...)")])
+def test_callbacks_and_inner_loops_that_stand_on_the_class(name, write):
+    Takes = type("Takes", (Epochs,), {name: []})
+    assert line_to_write(type("Below", (Takes,), {})()) == f"{write}  # in Takes.__init__"
+
+
+def test_names_of_ones_own_that_are_not_reserved():
+    @dataclasses.dataclass
+    class Metric(Callback):
+        name: str = "metric"
+        names: tuple = ("on", "epochs")
+        defined_at: str = "here"
+        _names: tuple = ()
+
+        def after_epoch(self):
+            self.seen = (self.name, self.names, self.defined_at, self._names)
+
+    loop = Epochs(cbs=Metric("loss"))
+    assert loop.check() == ()
+    assert loop.run().loss.seen == ("loss", ("on", "epochs"), "here", ())
 
 
 class Callable:

@@ -20,7 +20,7 @@ from looptree.rl.registered import environment_spec
 from looptree.rl.replayed import ReplayedEpisodes, is_replayable
 from looptree.rl.settings import check_kinds, require, require_whole
 from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S, RestartingVectorEnv
-from looptree.rl.wrappers import wrapper_named
+from looptree.rl.wrappers import refuse_measuring, wrapper_named
 
 Vectorization = Literal["auto", "native", "sync", "async", "envpool"]
 
@@ -64,7 +64,11 @@ class Recipe:
 
     @classmethod
     def asked_for(cls, env_id: str, settings: Any) -> Recipe:
-        """The recipe that an algorithm's settings ask for: they have all of its fields but the id."""
+        """The recipe that an algorithm's settings ask for: they have all of its fields but the id.
+
+        Raises what `refuse_measuring` does for their wrappers.
+        """
+        refuse_measuring(settings.wrappers)
         return cls(env_id, *(getattr(settings, field.name) for field in fields(cls)[1:]))
 
     def make(self, num_envs: int, *, innermost: Sequence[Dressing] = (), **settings: Any) -> VectorEnv[Any, Any, Any]:

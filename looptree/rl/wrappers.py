@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,11 @@ import gymnasium
 
 from looptree.core.errors import BadSetting, listed, nearest
 from looptree.rl.errors import UnfitEnvironment, UnknownWrapper
+
+_MEASURING = {
+    gymnasium.wrappers.NormalizeObservation: "normalise_observations",
+    gymnasium.wrappers.NormalizeReward: "normalise_rewards",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,20 @@ def wrapper_named(text: str) -> NamedWrapper:
         hint = f"nearest is {close!r}" if close else f"{listed(takes)} would fit" if takes else "it takes none"
         raise BadSetting(f"wrapper {text!r}: {error}; {hint}.") from error
     return NamedWrapper(text, wrapper, positional, named)
+
+
+def refuse_measuring(texts: Iterable[str]) -> None:
+    """Raise `BadSetting` where one of the wrappers that a learner's environments are to wear scales by what it has
+    measured, and what `wrapper_named` raises."""
+    for text in texts:
+        wrapper = wrapper_named(text).wrapper
+        for kind, setting in _MEASURING.items():
+            if issubclass(wrapper, kind):
+                raise BadSetting(
+                    f"wrapper {text!r}: each environment would measure for itself, and those of an evaluation from the "
+                    f"beginning, so that what is evaluated is not what is learnt. {setting}=True, a setting of PPO and "
+                    f"A2C, measures once for all of them."
+                )
 
 
 def _wrapper(name: str) -> type[gymnasium.Wrapper[Any, Any, Any, Any]]:

@@ -59,7 +59,7 @@ KINDS = {
     "async": {"vectorization": "async", "num_envs": 2},
     "wrapped": {
         "num_envs": 2,
-        "wrappers": ("TimeLimit(40)", "NormalizeObservation", "NormalizeReward", "FrameStackObservation(2)"),
+        "wrappers": ("TimeLimit(40)", "tests.rl.toys:Adaptive", "FrameStackObservation(2)"),
     },
 }
 EVERY = tuple(SETTINGS)
@@ -125,7 +125,8 @@ def fresh(run):
 
 def resumed(folder, run):
     register()
-    learner = Learner.resume(folder_of(folder, run))
+    _, _, *kind = run.split()
+    learner = Learner.resume(folder_of(folder, run), wrappers=KINDS[" ".join(kind)].get("wrappers"))
     assert type(learner) is ALGORITHMS[run.split()[0]].learner and learner.inexact == ()
     return learner
 

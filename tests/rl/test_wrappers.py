@@ -164,6 +164,25 @@ def test_training_and_evaluation_wear_the_same(algorithm, settings):
     assert len(learner.evaluate(3)) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("NormalizeObservation(epsilon=1e-6)", "normalise_observations"),
+        ("NormalizeReward", "normalise_rewards"),
+        ("gymnasium.wrappers:NormalizeReward", "normalise_rewards"),
+    ],
+)
+@pytest.mark.parametrize(("algorithm", "settings"), [(DQN, DQNSettings), (PPO, PPOSettings), (A2C, A2CSettings)])
+def test_a_wrapper_that_each_environment_would_measure_with_for_itself_is_refused(algorithm, settings, text, setting):
+    with pytest.raises(BadSetting) as error:
+        algorithm("CartPole-v1", settings(wrappers=("TimeAwareObservation", text)))
+    assert str(error.value) == (
+        f"wrapper {text!r}: each environment would measure for itself, and those of an evaluation from the beginning, "
+        f"so that what is evaluated is not what is learnt. {setting}=True, a setting of PPO and A2C, measures once for "
+        f"all of them."
+    )
+
+
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(BadSetting) as error:
         PPOSettings(wrappers="TimeAwareObservation")

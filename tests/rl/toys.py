@@ -136,6 +136,20 @@ class Physics(Identity):
         self.engine = Engine()
 
 
+class Adaptive(gymnasium.ObservationWrapper):
+    """Shows how far an observation is from the mean of all so far, over all episodes."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.seen = 0
+        self.mean = np.zeros(env.observation_space.shape)
+
+    def observation(self, observation):
+        self.seen += 1
+        self.mean += (observation - self.mean) / self.seen
+        return (observation - self.mean).astype(observation.dtype)
+
+
 def register() -> None:
     toys = {"LooptreeIdentity-v0": Identity, "LooptreePhysics-v0": Physics, "LooptreeFragile-v0": Fragile}
     for name, maker in toys.items():

@@ -48,19 +48,24 @@ class FlatParameters:
 
     def gradient_of(self, loss: Tensor | Sequence[Tensor], slopes: Tensor | Sequence[Tensor] | None = None) -> Tensor:
         """The gradient `(parameters,)` of a loss `()`, or of a loss that has these `slopes` at tensors of their shapes,
-        as the graph behind it says; 0 for a parameter that is not in the graph.
+        as the graph behind it says. A loss may leave parameters out, whose gradient is 0.
 
-        Raises `NoGradient` where none of them is.
+        Raises `NoGradient` where it leaves out all of them.
         """
-        parts = torch.autograd.grad(loss, self.parameters, slopes, allow_unused=True)
+        parts = torch.autograd.grad(loss, self.parameters, slopes, allow_unused=slopes is None)
+        if slopes is None:
+            parts = self._filled(parts)
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def _filled(self, parts: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """Parts of a gradient, with zeros for the parameters that have none."""
         if all(part is None for part in parts):
             raise NoGradient(
                 f"None of the {len(parts)} parameters is in the graph of the loss: it was worked out of what another "
                 f"network says, or a copy of this one. Ask the network itself, self.learner.network."
             )
         pairs = zip(self.parameters, parts, strict=True)
-        filled = [torch.zeros_like(parameter) if part is None else part for parameter, part in pairs]
-        return torch.cat([part.reshape(-1) for part in filled])
+        return tuple(torch.zeros_like(parameter) if part is None else part for parameter, part in pairs)
 
     def mark_changed(self) -> None:
         """Count a change of each parameter, as torch itself does for one that is changed by its own name."""

@@ -17,7 +17,7 @@ from looptree.core.arguments import checked_name, checked_times
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 from looptree.core.findings import Finding
-from looptree.core.hook import PARAMETERS, RESERVED_EVENTS, Hook, is_function, phase_fits
+from looptree.core.hook import PARAMETERS, RESERVED_EVENTS, Hook, is_function, misspelt, phase_fits
 from looptree.core.node import accessed_names, kept_names, own_classes
 from looptree.core.plan import LoopPlan
 from looptree.core.planner import Planner
@@ -45,6 +45,7 @@ class _Binder:
     def __init__(self, root: Any) -> None:
         self.root = root
         self.findings: list[Finding] = []
+        self.warnings: list[Finding] = []
         self.sites: dict[int, Site] = {}
         self.bound_loops: dict[int, list[Any]] = {}
 
@@ -55,6 +56,7 @@ class _Binder:
         if not self.findings:
             for site in self.sites.values():
                 self.place_inner_loops(site)
+                self.check_spelling(site.loop, [site])
                 for callback in site.loop.cbs:
                     self.place_callback(site, callback)
             self.check_replacers()
@@ -63,7 +65,7 @@ class _Binder:
             return Binding(self.findings)
         planner = Planner(self.sites, self.bound_loops)
         plan = planner.loop_plan(self.root)
-        return Binding(planner.findings, plan, planner.plans, self.bound_loops)
+        return Binding([*self.warnings, *planner.findings], plan, planner.plans, self.bound_loops)
 
     def walk(self, loop: Any, above: tuple[int, ...] = ()) -> None:
         """Give every loop a site; find cycles, and loops and callbacks in two places."""
@@ -175,6 +177,7 @@ class _Binder:
         events at its own one only."""
         subtree = [self.sites[id(loop)] for loop in loops_from(site.loop)]
         bound = self.bound_loops.setdefault(id(callback), [])
+        self.check_spelling(callback, subtree)
         for placed in placed_hooks(callback):
             event = str(placed.hook.event)
             reserved = event in RESERVED_EVENTS
@@ -189,6 +192,15 @@ class _Binder:
             if reserved and not targets and placed.hook.phase is not None:
                 self.findings.append(findings.unknown_phase(placed, self.root, []))
             bound.extend(each.loop for each in targets if not any(each.loop is loop for loop in bound))
+
+    def check_spelling(self, owner: Any, sites: list[Site]) -> None:
+        """A method whose name misses that of a hook there by a letter, and which nothing in its class calls."""
+        events = {event for site in sites for event in site.all_events}
+        for base in own_classes(type(owner)):
+            for name, value in vars(base).items():
+                meant = misspelt(name, events)
+                if meant and callable(value) and is_function(value) and name not in accessed_names(type(owner))[0]:
+                    self.warnings.append(findings.unknown_moment(Placed(Hook(value), owner), meant))
 
     def place_replacer(self, placed: Placed, site: Site, targets: list[Site], subtree: list[Site]) -> None:
         """Let a hook stand for the loop's own of its name, whose phase and every it keeps unless it says others."""

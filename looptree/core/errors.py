@@ -66,7 +66,7 @@ class NoSuchField(LooptreeError, AttributeError):
 
 class FieldWarning(UserWarning):
     """A hook assigns a field that shadows an ancestor's, or reads one that nobody writes or declares; or it runs in a
-    phase in which there is nothing for it."""
+    phase in which there is nothing for it, or is none for a letter in its name."""
 
 
 class BindingError(LooptreeError):

@@ -224,6 +224,18 @@ def unknown_event(placed: Placed, site: Site, subtree: Sequence[Site]) -> Findin
     )
 
 
+def unknown_moment(placed: Placed, meant: str) -> Finding:
+    """A method that is all but called like a hook."""
+    return Finding(
+        "unknown moment",
+        placed.place,
+        f"{placed.label} is no hook, so that no loop calls it.",
+        f"Nearest is {meant!r}.",
+        _definition(placed, meant),
+        "warning",
+    )
+
+
 def replaces_nothing(placed: Placed, site: Site, subtree: Sequence[Site]) -> Finding:
     """A replacing hook where no loop has a hook of its name."""
     names = list(dict.fromkeys(own.hook.name for each in subtree for own in each.own))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import CodeType
 from typing import Any
 
@@ -106,6 +107,18 @@ def function_code(function: Callable[..., Any]) -> CodeType:
 def is_function(function: Callable[..., Any]) -> bool:
     """Whether there is a function behind the decorators: anything else that can be called is not handed self."""
     return hasattr(inspect.unwrap(function), "__code__")
+
+
+def misspelt(name: str, events: Container[str]) -> str | None:
+    """The hook that a method of another name was meant to be: of one of `events`, and its moment all but right."""
+    moment, _, event = name.partition("_")
+    if moment in MOMENTS:
+        return None
+    if event in events:
+        close = difflib.get_close_matches(moment, MOMENTS, 1, cutoff=0.85)  # `final_step` may be a helper's name
+        return f"{close[0]}_{event}" if close else None
+    joined = (each for each in MOMENTS if name.startswith(each) and name.removeprefix(each) in events)
+    return next((f"{each}_{name.removeprefix(each)}" for each in joined), None)
 
 
 def class_hooks(cls: type) -> list[Hook]:

@@ -124,6 +124,54 @@ def test_an_event_that_is_like_a_reserved_one_has_no_on_hook():
     assert line_to_write(Bare(cbs=Pas)) == "def before_pass(self):"
 
 
+@pytest.mark.parametrize("base", [Loop, Callback])
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("befor_epoch", "before_epoch"),
+        ("afterr_pass", "after_pass"),
+        ("finaly_epoch", "finally_epoch"),
+        ("afterepoch", "after_epoch"),
+        ("onepoch", "on_epoch"),
+    ],
+)
+def test_a_method_that_is_all_but_called_like_a_hook(name, meant, base):
+    def method(self, _every=2):
+        pass
+
+    method.__name__ = name
+    Close = type("Close", (Epochs if base is Loop else Callback,), {name: method})
+    loop = Close() if base is Loop else Epochs(cbs=Close)
+    (finding,) = loop.check()
+    assert (finding.kind, finding.severity, finding.place) == ("unknown moment", "warning", place(method))
+    assert finding.given == f"Close.{name} is no hook, so that no loop calls it."
+    assert finding.write == f"def {meant}(self, _every=2):"
+    with pytest.warns(FieldWarning, match=f"Nearest is '{meant}'"):
+        assert loop.run().epochs == 1
+
+
+def test_helpers_that_are_called_like_no_hook_or_are_called():
+    class Helped(Callback):
+        def final_epoch(self):
+            pass
+
+        def one_epoch(self):
+            pass
+
+        def befor_batch(self):
+            pass
+
+        def afterepoch(self):
+            self.called = True
+
+        def after_epoch(self):
+            self.afterepoch()
+
+    loop = Epochs(cbs=Helped)
+    assert loop.check() == ()
+    assert loop.run().helped.called
+
+
 def test_events_of_loops_above_and_beside_are_none_of_a_callbacks():
     class Epoch(Callback):
         def after_epoch(self):

@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from looptree.cli.options import RunFolder
 from looptree.cli.results import AGENT
 from looptree.cli.usage import UsageError
 from looptree.core.errors import BadSetting, LooptreeError, StateMismatch
@@ -26,6 +27,7 @@ _HEAD_BYTES = 1 << 14  # of an array in a file, at most
 class KeptOptions:
     """The options of what makes a run's learner again."""
 
+    folder: RunFolder = None
     env_id: Annotated[str | None, tyro.conf.arg(metavar="MODULE:ID")] = None
     """The environment of a run whose environment is of a module: what a file names is not imported."""
     wrappers: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None

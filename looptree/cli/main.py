@@ -19,25 +19,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from types import FrameType
 
 from looptree.cli.output import OutputFailed, give_up, told_apart
 from looptree.cli.plain import plain
-from looptree.cli.usage import UsageError
-from looptree.core.errors import listed, nearest
-
-COMMANDS = {
-    "train": "train an agent, print where the time went, and evaluate the agent that the run keeps",
-    "resume": "go on with a run that was interrupted or killed, from its last checkpoint",
-    "describe": "print what would run, in which order, from which line, without running it",
-    "profile": "train, and print calls and times of every hook",
-    "trace": "train, and print which hook changed which field; or print what was traced in a run",
-    "runs": "list what was trained: how far each run came, its return, and how it ended",
-    "why": "print which hook made a field of a run what it was, and what it read",
-    "report": "write a page about a run, or about several beside each other; or follow one in a browser",
-    "play": "play episodes of the agent that a run kept, print their returns, and film them",
-    "presets": "list the settings that are known to work, by algorithm and environment",
-}
+from looptree.cli.usage import COMMANDS, HELP_FLAGS, UsageError, what_fits
+from looptree.core.errors import listed
 
 HELP = "\n".join(
     [
@@ -45,7 +33,7 @@ HELP = "\n".join(
         "       looptree resume RUN, looptree play RUN, looptree runs [FOLDER]",
         "       looptree trace RUN, looptree why RUN FIELD",
         "       looptree report RUN [RUN ...], looptree report --live RUN",
-        "       looptree presets [ALGORITHM]",
+        "       looptree presets [ALGORITHM], looptree --version",
         "",
         *(f"  {name:10}{meaning}" for name, meaning in COMMANDS.items()),
         "",
@@ -102,16 +90,17 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _run(words: list[str]) -> int:
-    if words[:1] in (["-h"], ["--help"]):
+    if words[:1] == ["--version"]:
+        print(f"looptree {metadata.version('looptree')}")
+        return 0
+    if words and words[0] in ("help", *HELP_FLAGS):
         print(HELP)
         return 0
     if not words:
         raise UsageError(f"a command is missing: {listed(COMMANDS)} would fit; looptree --help tells more.")
     command, *rest = words
     if command not in COMMANDS:
-        close = nearest(command, COMMANDS)
-        hint = f"nearest is {close!r}." if close else f"{listed(COMMANDS)} would fit."
-        raise UsageError(f"there is no command {command!r}; {hint}")
+        raise UsageError(f"there is no command {command!r}; {what_fits(command, COMMANDS)}")
     try:
         commands = importlib.import_module("looptree.cli.commands")
     except ModuleNotFoundError as error:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import tyro
 
-from looptree.cli.usage import UsageError
+from looptree.cli.usage import COMMANDS, HELP_FLAGS, UsageError, what_fits
 from looptree.core.errors import BadSetting, listed, nearest
 from looptree.rl.algorithms import ALGORITHMS, Algorithm
 from looptree.rl.environments import Vectorization
@@ -19,20 +19,28 @@ from looptree.rl.presets import PRESETS
 
 _SHORT_FLAGS = {"total_env_steps": "steps"}
 
-_KINDS = {
+_SOME_NAMES = (tuple[str, ...], tuple[str, ...] | None)
+_KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
+    float | None: "a number",
     tuple[int, ...]: "whole numbers with spaces between",
     Vectorization: f"one of {listed(get_args(Vectorization))}",
-    Path | None: "a path",
+    str | None: "a path",
     str: "names with commas between",
+    **dict.fromkeys(_SOME_NAMES, "names with spaces between"),
 }
+
+RunFolder = Annotated[
+    tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="RUN", help="The folder of a run.", help_behavior_hint="")
+]
+"""An option that is the first word behind a command."""
 
 _SEED = ("seed", Annotated[int, tyro.conf.arg(help="Where all random numbers of the run come from.")], 0)
 _OUT = (
     "out",
     Annotated[
-        Path | None,
+        str | None,
         tyro.conf.arg(help="Folder of the run. Without: a new one in runs.", metavar="DIR"),
     ],
     None,
@@ -90,7 +98,7 @@ def read_options(command: str, words: list[str]) -> Options:
     name, env_id, rest = _positional(command, words)
     algorithm = ALGORITHMS[name]
     defaults = PRESETS.settings(name, env_id, algorithm.settings)
-    given = parsed(f"looptree {command} {name} {env_id}", _option_class(command, algorithm, defaults), rest)
+    given = parsed(command, _option_class(command, algorithm, defaults), rest, behind=f" {name} {env_id}")
     chosen = {field.name: getattr(given, field.name) for field in dataclasses.fields(algorithm.settings)}
     try:
         settings = algorithm.settings(**chosen)
@@ -101,7 +109,11 @@ def read_options(command: str, words: list[str]) -> Options:
         raise UsageError(f"--seed {seed}: a whole number of 0 or more would fit.")
     fields, stop_if = field_names(getattr(given, "fields", "")), getattr(given, "stop_if", "")
     every_s = checked_every_s(getattr(given, "checkpoint_every_s", 0.0))
-    return Options(name, algorithm, env_id, settings, seed, getattr(given, "out", None), fields, stop_if, every_s)
+    out = getattr(given, "out", None)
+    if out == "":  # which would be the working directory
+        raise UsageError("--out without a value: a path would fit.")
+    folder = Path(out) if out else None
+    return Options(name, algorithm, env_id, settings, seed, folder, fields, stop_if, every_s)
 
 
 def checked_every_s(checkpoint_every_s: float) -> float:
@@ -123,16 +135,39 @@ def field_names(text: str) -> tuple[str, ...]:
 def _positional(command: str, words: list[str]) -> tuple[str, str, list[str]]:
     """The algorithm, the environment, and the options behind them."""
     example = f"looptree {command} dqn CartPole-v1"
+    if words and words[0] in HELP_FLAGS:
+        print(_help(command))
+        raise SystemExit(0)
     if not words or words[0].startswith("-"):
         raise UsageError(f"{command} is followed by an algorithm ({listed(ALGORITHMS)}) and an environment: {example}")
     name, *rest = words
     if name not in ALGORITHMS:
-        close = nearest(name, ALGORITHMS)
-        hint = f"nearest is {close!r}." if close else f"{listed(ALGORITHMS)} would fit."
-        raise UsageError(f"there is no algorithm {name!r}; {hint}")
+        raise UsageError(f"there is no algorithm {name!r}; {what_fits(name, ALGORITHMS)}")
+    if rest and rest[0] in HELP_FLAGS:
+        return name, "ENVIRONMENT", rest
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"{command} {name} is followed by an environment: {example}")
     return name, rest[0], rest[1:]
+
+
+def _help(command: str) -> str:
+    """What there is to know of a command before an algorithm is named."""
+    return "\n".join(
+        [
+            f"usage: looptree {command} ALGORITHM ENVIRONMENT [OPTIONS]",
+            *(["       looptree trace RUN [OPTIONS]"] if command == "trace" else []),
+            "",
+            _description(command),
+            "",
+            f"algorithms: {', '.join(ALGORITHMS)}",
+            f"all options: looptree {command} dqn CartPole-v1 --help",
+        ]
+    )
+
+
+def _description(command: str) -> str:
+    meaning = COMMANDS[command]
+    return f"{meaning[0].upper()}{meaning[1:]}."
 
 
 def _option_class(command: str, algorithm: Algorithm, defaults: Any) -> type[Any]:
@@ -157,12 +192,16 @@ def _option_class(command: str, algorithm: Algorithm, defaults: Any) -> type[Any
     return dataclasses.make_dataclass("Options", fields, bases=(algorithm.settings,), frozen=True, namespace=unchecked)
 
 
-def parsed(program: str, option_class: type[Any], words: list[str]) -> Any:
-    """The options as tyro reads them; what it complains of becomes one sentence."""
+def parsed(command: str, option_class: type[Any], words: list[str], behind: str = "") -> Any:
+    """The options as tyro reads them, of a command with something behind it that is read already; what it complains of
+    becomes one sentence."""
+    program = f"looptree {command}{behind}"
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            given, unknown = tyro.cli(option_class, args=words, prog=program, return_unknown_args=True)
+            given, unknown = tyro.cli(
+                option_class, args=words, prog=program, description=_description(command), return_unknown_args=True
+            )
     except SystemExit as stop:
         if stop.code:
             raise UsageError(_explained(_sentence(complaint.getvalue()), option_class, words)) from None
@@ -172,7 +211,22 @@ def parsed(program: str, option_class: type[Any], words: list[str]) -> Any:
         close = nearest(unknown[0].partition("=")[0], flags)
         hint = f"nearest is {close}." if close else f"{program} --help lists all."
         raise UsageError(f"there is no option {unknown[0]!r}; {hint}")
+    for name, kind in get_type_hints(option_class).items():
+        if kind in _SOME_NAMES and getattr(given, name) == () and _flag(name) in words:
+            raise UsageError(f"{_flag(name)} without a value: {_KINDS[kind]} would fit.")
     return given
+
+
+def given_run(command: str, folder: Path | None) -> Path:
+    """The folder that stands behind a command.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if folder is None:
+        example = f"looptree {command} RUN, which looptree train made"
+        raise UsageError(f"{command} is followed by the folder of a run: {example}")
+    return folder
 
 
 def _explained(complaint: str, option_class: type[Any], words: list[str]) -> str:
@@ -198,11 +252,6 @@ def _with_flags(message: str, settings: type[Any]) -> str:
         text = re.sub(rf"\b{field.name}=", f"{_flag(field.name)} ", text)
         text = re.sub(rf"(?<![-\w]){field.name}\b", _flag(field.name), text)
     return text
-
-
-def _named(kind: Any, name: str) -> Any:
-    """A type with the flag that its option has, where that is another than the setting's name."""
-    return Annotated[kind, tyro.conf.arg(name=_SHORT_FLAGS[name])] if name in _SHORT_FLAGS else kind
 
 
 def _flag(name: str) -> str:

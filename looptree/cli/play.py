@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from looptree.cli.drawing import without_screen
 from looptree.cli.kept import KeptOptions, kept_learner
-from looptree.cli.options import parsed
+from looptree.cli.options import given_run, parsed
 from looptree.cli.results import results_of
 from looptree.cli.usage import UsageError
 from looptree.core.errors import LooptreeError
@@ -43,23 +43,20 @@ def play(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, or there is no such run.
     """
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
-        raise UsageError("play is followed by the folder of a run: looptree play RUN, which looptree train made")
-    run = [] if words[0].startswith("-") else words[:1]
-    options = parsed("looptree play RUN", PlayOptions, words[len(run) :])
+    options = parsed("play", PlayOptions, words)
+    folder = given_run("play", options.folder)
     if options.episodes < 1:
         raise UsageError(f"--episodes {options.episodes}: a whole number of 1 or more would fit.")
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: a whole number of 0 or more would fit.")
-    folder = Path(run[0])
     learner = kept_learner(folder, options)
-    print(_whose(folder), end="")
     with contextlib.ExitStack() as stack:
         film = stack.enter_context(_film(learner, options.video)) if options.video is not None else None
         source = learner.episode_source(
             learner.network, 1, stream(options.seed, "play"), _environments(learner.recipe, film)
         )
         stack.callback(source.close)
+        print(_whose(folder), end="")
         returns = []
         for episode in range(1, options.episodes + 1):
             source.run()

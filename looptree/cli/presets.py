@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from looptree.cli.usage import UsageError
-from looptree.core.errors import LooptreeError, listed, nearest
+from looptree.cli.usage import UsageError, what_fits
+from looptree.core.errors import LooptreeError, listed
 from looptree.rl.algorithms import ALGORITHMS
 from looptree.rl.presets import PRESETS
 
@@ -22,9 +22,7 @@ def show_presets(words: list[str]) -> int:
     if len(words) > 1 or any(word.startswith("-") for word in words):
         raise UsageError(f"presets is followed by one algorithm at most ({listed(ALGORITHMS)}): {_WITHOUT}.")
     if words and words[0] not in ALGORITHMS:
-        close = nearest(words[0], ALGORITHMS)
-        hint = f"nearest is {close!r}." if close else f"{listed(ALGORITHMS)} would fit."
-        raise UsageError(f"there is no algorithm {words[0]!r}; {hint}")
+        raise UsageError(f"there is no algorithm {words[0]!r}; {what_fits(words[0], ALGORITHMS)}")
     try:
         PRESETS.check({name: algorithm.settings for name, algorithm in ALGORITHMS.items()})
     except LooptreeError as error:

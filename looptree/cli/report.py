@@ -40,7 +40,7 @@ def show_report(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, there is no such run, or the page cannot be written or served.
     """
-    options = parsed("looptree report", ReportOptions, words)
+    options = parsed("report", ReportOptions, words)
     if not options.folders:
         raise UsageError("report is followed by the folder of a run, or by several: looptree report runs/first")
     if options.live:

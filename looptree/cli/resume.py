@@ -9,7 +9,7 @@ from pathlib import Path
 from looptree.callbacks.checkpoints import newest_checkpoint
 from looptree.callbacks.checkpoints.layout import CHECKPOINTS, numbered
 from looptree.cli.kept import KeptOptions, begun_learner, load_kept
-from looptree.cli.options import checked_every_s, parsed
+from looptree.cli.options import checked_every_s, given_run, parsed
 from looptree.cli.results import results_of
 from looptree.cli.train import checkpoints, conclude, trained
 from looptree.cli.usage import UsageError, readable
@@ -32,12 +32,9 @@ def resume(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, there is no such run, or it is one that goes on or has made all its steps.
     """
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
-        raise UsageError("resume is followed by the folder of a run: looptree resume RUN, which looptree train made")
-    names = [] if words[0].startswith("-") else words[:1]
-    options = parsed("looptree resume RUN", ResumeOptions, words[len(names) :])
+    options = parsed("resume", ResumeOptions, words)
     every_s = checked_every_s(options.checkpoint_every_s)
-    folder = Path(names[0])
+    folder = given_run("resume", options.folder)
     _refuse_one_that_goes_on(folder)
     learner = begun_learner(folder, options)
     _refuse_one_that_has_ended(folder, learner)

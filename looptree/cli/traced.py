@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from looptree.callbacks.fields import find_owner
-from looptree.cli.options import Options, field_names, parsed, read_options
+from looptree.cli.options import Options, RunFolder, field_names, given_run, parsed, read_options
 from looptree.cli.plain import plain
 from looptree.cli.train import built, ending, trained
-from looptree.cli.usage import UsageError
+from looptree.cli.usage import UsageError, what_fits
 from looptree.core.errors import BadSetting, LooptreeError, NoSuchField
 from looptree.observe.changes import table
 from looptree.observe.condition import Condition
@@ -29,6 +29,7 @@ _SHOWN_CHANGES = 40
 class RunOptions:
     """The options of trace for a run that was recorded."""
 
+    folder: RunFolder = None
     fields: str = ""
     """Fields to show, with commas between. Without: all that were traced."""
     stop_if: str = ""
@@ -41,9 +42,14 @@ def trace(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, a field was not traced, or the condition is none.
     """
-    if words and words[0] not in ALGORITHMS and os.path.exists(words[0]):
-        return _recorded(Path(words[0]), parsed("looptree trace RUN", RunOptions, words[1:]))
-    return _made(read_options("trace", words))
+    name = next(iter(words), "-")
+    if name in ALGORITHMS or not any(map(os.path.isdir, words)):
+        if name not in ALGORITHMS and not name.startswith("-"):
+            hint = what_fits(name, ALGORITHMS)
+            raise UsageError(f"there is neither an algorithm nor the folder of a run {name!r}; {hint}")
+        return _made(read_options("trace", words))
+    options = parsed("trace", RunOptions, words)
+    return _recorded(given_run("trace", options.folder), options)
 
 
 def _made(options: Options) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 from gymnasium.error import Error
 
 from looptree.cli.usage import UsageError
+from looptree.observe.save import only_a_file
 
 # Each picture gets the 256 colours that fit it, so that none has to wait in memory for the last one.
 _PALETTES = ["-vf", "split[a][b];[a]palettegen=stats_mode=single[palette];[b][palette]paletteuse=new=1"]
@@ -32,6 +35,9 @@ class Film:
         self._beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
     def __enter__(self) -> Film:
+        with self._writable():
+            only_a_file(self.path)
+            self._beside.touch()
         return self
 
     def __exit__(
@@ -41,7 +47,8 @@ class Film:
             if self._writer is not None:
                 self._writer.close()
             if kind is None:
-                self._beside.replace(self.path)
+                with self._writable():
+                    self._beside.replace(self.path)
         finally:
             self._beside.unlink(missing_ok=True)
 
@@ -59,7 +66,17 @@ class Film:
                 **(form if self.path.suffix == ".gif" else {"macro_block_size": 2}),
             )
             self._writer.send(None)
-        self._writer.send(np.ascontiguousarray(picture))
+        try:
+            self._writer.send(np.ascontiguousarray(picture))
+        except OSError as error:  # whose text is of how it was called
+            raise UsageError(f"--video {self.path} cannot be written: ffmpeg has ended.") from error
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"--video {self.path} cannot be written: {error.strerror}.") from error
 
     def wrapped(self, environment: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
         """An environment that adds its pictures."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
-from looptree.cli.options import parsed
+import tyro
+
+from looptree.cli.options import RunFolder, parsed
 from looptree.cli.plain import plain
 from looptree.cli.usage import UsageError
 from looptree.core.errors import NoSuchField
@@ -17,7 +19,10 @@ from looptree.observe.runs.run import NoSuchStep
 class WhyOptions:
     """The options of why."""
 
-    step: float | None = None
+    folder: RunFolder = None
+    field: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="FIELD", help_behavior_hint="")] = None
+    """The name of a field, or the end of its path."""
+    step: Annotated[float | None, tyro.conf.arg(metavar="STEP")] = None
     """How far the run was, in the unit in which it counts its steps; by default, at its end."""
 
 
@@ -27,13 +32,13 @@ def why(words: list[str]) -> int:
     Raises:
         UsageError: the words do not fit, or the run does not know.
     """
-    names = [word for word in words[:2] if not word.startswith("-")]
-    if len(names) < 2 and not {"-h", "--help"} & set(words):
+    options = parsed("why", WhyOptions, words)
+    folder, step = options.folder, options.step
+    if folder is None or options.field is None:
         raise UsageError("why is followed by the folder of a run and a field: looptree why RUN epsilon --step 12000")
-    step = parsed("looptree why RUN FIELD", WhyOptions, words[len(names) :]).step
     try:
-        run = Run(Path(names[0]))
-        field = run.field(names[1])
+        run = Run(folder)
+        field = run.field(options.field)
         cause = run.why(field, step)
     except (NotARun, NoSuchField, NoSuchStep) as error:
         raise UsageError(str(error)) from error

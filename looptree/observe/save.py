@@ -24,8 +24,7 @@ def save_whole(contents: str | bytes, path: str | os.PathLike[str]) -> Path:
     wanted = Path(path)
     beside = wanted.parent / f".{wanted.name}.{os.getpid()}.part"
     try:
-        if os.path.exists(wanted) and not wanted.is_file():
-            raise OSError(errno.EINVAL, "it is no ordinary file")
+        only_a_file(wanted)
         beside.unlink(missing_ok=True)
         with beside.open("xb") as file:  # never through a link that stands there
             file.write(contents.encode() if isinstance(contents, str) else contents)
@@ -35,6 +34,13 @@ def save_whole(contents: str | bytes, path: str | os.PathLike[str]) -> Path:
             beside.unlink()
         raise CannotSave(f"{wanted} cannot be written: {error.strerror}. {_what_fits(wanted)}") from error
     return wanted
+
+
+def only_a_file(wanted: Path) -> None:
+    """Raises OSError where at a path is something that is no file, and whose place none is to take: a folder, a device,
+    a pipe."""
+    if os.path.exists(wanted) and not wanted.is_file():
+        raise OSError(errno.EINVAL, "it is no ordinary file")
 
 
 def _what_fits(wanted: Path) -> str:

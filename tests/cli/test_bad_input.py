@@ -85,6 +85,15 @@ CASES = {
         [*TRAIN, "--wrappers", "TimeLimit(max_episode_steps=print())"],
         "a name with literals in brackets would fit",
     ),
+    "wrappers without a name": (
+        [*TRAIN, "--wrappers", "--seed", "1"],
+        "--wrappers without a value: names with spaces between would fit.",
+    ),
+    "a folder without a name": ([*TRAIN, "--out", ""], "--out without a value: a path would fit."),
+    "trace of nothing": (
+        ["trace", "nothere"],
+        f"there is neither an algorithm nor the folder of a run 'nothere'; {NAMES} would fit.",
+    ),
     "presets of no algorithm": (["presets", "dqm"], "there is no algorithm 'dqm'; nearest is 'dqn'."),
     "presets of two": (["presets", "dqn", "ppo"], f"presets is followed by one algorithm at most ({NAMES}):"),
 }
@@ -160,6 +169,14 @@ def test_what_a_run_does_not_know_is_one_sentence(capsys, run):
     for words, sentence in {
         ("why", run, "epsilom"): f"The field 'epsilom' was not traced in {run}. Nearest is 'epsilon'.",
         ("why", run, "epsilon", "--step", "601"): f"{run} came to env_steps 600, not to 601.",
+        ("why", run, "--step", "abc", "epsilon"): "--step abc epsilon: a number would fit.",
+        ("why", "epsilon"): "why is followed by the folder of a run and a field: looptree why RUN epsilon",
+        ("play", "--episodes", "0", run): "--episodes 0: a whole number of 1 or more would fit.",
+        (
+            "resume",
+            "--checkpoint-every-s",
+            "5",
+        ): "resume is followed by the folder of a run: looptree resume RUN, which",
         ("why", run): "why is followed by the folder of a run and a field: looptree why RUN epsilon --step 12000",
         ("trace", run, "--fields", "los"): f"The field 'los' was not traced in {run}. ",
         ("trace", run, "--stop-if", "loss < 1"): f"The field 'loss' was not traced in {run}. ",

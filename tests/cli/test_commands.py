@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import gymnasium
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
-from looptree.cli.main import main
+from looptree.cli.main import COMMANDS, main
 from looptree.observe.runs import Run
+from looptree.rl.algorithms import ALGORITHMS
+from looptree.rl.algorithms.dqn import DQNSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "looptree.cli"]
@@ -152,6 +155,7 @@ def test_the_same_seed_gives_the_same_agent_in_runs_of_their_own(tmp_path):
     for line in (first, second):
         mean = f"{results['evaluation_mean_return']:.6g}"
         assert line.split()[1:] == ["dqn", "CartPole-v1", "3", "600", mean, "ran", "all", "3", "items"]
+    assert looptree("runs", ".", cwd=folder).stdout.splitlines()[1].split() == second.split()
     alone = looptree("runs", folder)
     assert [line.split() for line in alone.stdout.splitlines()] == [head.split(), second.split()]
 
@@ -197,6 +201,10 @@ def test_why_and_trace_tell_what_was_recorded(tmp_path):
         change.old,
         change.new,
     ]
+    same = looptree("why", "--step", int(change.step), tmp_path / "run", "epsilon")
+    assert same.stdout.splitlines()[0] == was
+    again = looptree("trace", "--stop-if", f"epsilon < {change.value + 1e-9}", tmp_path / "run")
+    assert again.stdout == done.stdout
     done = looptree("trace", tmp_path / "run")
     assert f"dqn.epsilon  {len(run.changes('epsilon'))}        Schedule.before_pass" in done.stdout
 
@@ -232,11 +240,41 @@ def test_trace_prints_who_changed_what():
     assert done.stdout.splitlines()[-2:] == ["dqn ran all 3 items", "it made 600 env steps and 24 gradient steps"]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "dqn", "CartPole-v1", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["help"], ["train", "dqn", "CartPole-v1", "--help"]])
 def test_help_is_no_error(words):
     done = looptree(*words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: looptree ")
+
+
+def described(command):
+    """What is said of a command, as a sentence."""
+    return f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}."
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_needs_nothing_else(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out.startswith("usage: looptree ")
+    if command in ("train", "describe", "profile", "trace"):
+        assert said.out.splitlines()[0] == f"usage: looptree {command} ALGORITHM ENVIRONMENT [OPTIONS]"
+        assert f"algorithms: {', '.join(ALGORITHMS)}\n" in said.out
+    if command not in ("runs", "presets"):
+        assert described(command) in " ".join(said.out.split())
+    assert "{None}" not in said.out
+
+
+def test_help_of_an_algorithm_has_its_own_defaults(capsys):
+    assert main(["train", "dqn", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: looptree train dqn ENVIRONMENT [-h] ")
+    assert f"(default: {DQNSettings().learning_rate})" in " ".join(said.split())
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"looptree {metadata.version('looptree')}\n"
 
 
 def test_help_of_a_command_has_the_presets_of_the_environment():

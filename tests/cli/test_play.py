@@ -149,6 +149,15 @@ def test_options_that_cannot_be(run, capsys, tmp_path):
     )
 
 
+def test_a_film_that_cannot_be_written(run, capsys, tmp_path):
+    folder = tmp_path / "film.mp4"
+    folder.mkdir()
+    assert refused([run, "--video", folder], capsys) == f"--video {folder} cannot be written: it is no ordinary file."
+    file = Path("/proc/self/film.gif")  # nobody can write there
+    assert refused([run, "--video", file], capsys).startswith(f"--video {file} cannot be written: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "run"]
+
+
 def test_a_missing_package_for_films_is_named(run, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "looptree.cli.video", raising=False)
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)

@@ -59,7 +59,7 @@ class Learner(Loop):
     other_versions: tuple[
         str, ...
     ] = ()  # of packages, with which the checkpoint was written that this run goes on from
-    made_otherwise: tuple[str, ...] = ()  # what the run was made with, of which the latest state is, and this one not
+    _made_otherwise: tuple[str, ...] = ()  # what the run was made with, of which the latest state is, and this one not
     loss: Tensor  # () the latest minibatch's, NaN before the first
     valid_return: float  # mean return of the latest evaluation, NaN before the first
     best_return: float  # mean return of the best evaluation, minus infinity before the first
@@ -189,7 +189,7 @@ class Learner(Loop):
             "Evaluations are made in new environments": self.valid_source.restarted,
         }
         restarted = (f"{sentence}: {reason}" for sentence, reason in what.items() if reason)
-        return (*restarted, *self.made_otherwise, *self.other_versions)
+        return (*restarted, *self._made_otherwise, *self.other_versions)
 
     def episode_source(
         self,
@@ -282,7 +282,7 @@ class Learner(Loop):
         self.best_return = state["best_return"]
         self.best_env_steps = state["best_env_steps"]
         self.best_state = {name: values.copy() for name, values in state["best_state"].items()}
-        self.made_otherwise = _differences(state.get("made_with"), self._made_with())
+        self._made_otherwise = _differences(state.get("made_with"), self._made_with())
 
     def _made_with(self) -> dict[str, Any] | None:
         if self.settings is None:

@@ -45,7 +45,7 @@ class CutOff(Callback):
     def __init__(self, count):
         self.count = count
 
-    def on_collect(self):
+    def on_collect(self, _phase="train"):
         if self.loop.count == self.count - 1:
             for thread in threading.enumerate():
                 if thread.name == "checkpoint":
@@ -58,7 +58,7 @@ class CutOff(Callback):
 class CtrlC(Callback):
     """Comes in the 12th pass."""
 
-    def on_collect(self):
+    def on_collect(self, _phase="train"):
         if self.loop.count == 11:
             signal.raise_signal(signal.SIGINT)
 

@@ -74,6 +74,7 @@ class _LoopFields(Node):
         "_marked",
         "_may_recover",
         "_only",
+        "_own_items",
         "_pending",
         "_raised",
         "_recovering",
@@ -108,6 +109,7 @@ class _LoopFields(Node):
     _watchers: list[Watcher]
     _leaving: list[tuple[Any, Any]]  # what was taken out during the run, with the loop that held it
     _only: tuple[str, ...] | None  # the phases that this run was asked for
+    _own_items: bool  # whether items() is not the base's: overridden, or set on the loop itself
     _run_times: int | float | None  # the passes that this run was asked for
     _running: bool
     _first: int  # the count with which this run began
@@ -146,12 +148,6 @@ class Loop(_LoopFields):
     call_on: CallOn | None = None
     times: int | float | None = None
     produces: ClassVar[str] = "item"  # the field that `for x in loop` yields after each pass
-
-    _own_items: ClassVar[bool] = False  # whether the class overrides items()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._own_items = cls.items is not Loop.items
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         loop = super().__new__(cls)
@@ -601,12 +597,25 @@ class Loop(_LoopFields):
     def _shape(self) -> tuple[object, ...]:
         """What a plan was made from: when it is another, the plan is old."""
         return tuple(
-            (id(loop), type(loop), loop.name, loop.phases, loop.call_on, loop.bound_times, *map(id, loop.cbs))
+            (
+                id(loop),
+                type(loop),
+                loop.name,
+                loop.phases,
+                loop.call_on,
+                loop.bound_times,
+                loop._items_function(),
+                *map(id, loop.cbs),
+            )
             for loop in self._loops()
         )
 
+    def _items_function(self) -> object:
+        return getattr(self.items, "__func__", self.items)
+
     def _unbind(self) -> None:
         self._binding = None
+        self._own_items = self._items_function() is not Loop.items
         self._go = functools.partial(_bind_and_go, self)
 
     def _pulled(self) -> Callable[..., Generator[Any, None, None]]:

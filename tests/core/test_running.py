@@ -116,6 +116,25 @@ def test_with_items_of_ones_own_times_is_the_most_passes(times, passes):
     assert Letters().run(times=times).count == passes
 
 
+def test_items_may_be_set_on_a_loop_instead():
+    class Outer(Loop):
+        def on_go(self):
+            self.step.seen = []
+
+    inner = Step(call_on="on_go")
+    outer = Outer(inner_loops=inner).run()
+    assert [item for _, item, _ in inner.seen] == [0]
+    inner.items = lambda: [7, 8, 9]
+    outer.run()
+    assert [item for _, item, _ in inner.seen] == [7, 8, 9]
+    inner.times = 2
+    outer.run()
+    assert [item for _, item, _ in inner.seen] == [7, 8]
+    del inner.items
+    outer.run()
+    assert [item for _, item, _ in inner.seen] == [0, 1]
+
+
 def test_no_item_is_taken_beyond_the_last_pass():
     taken = []
 

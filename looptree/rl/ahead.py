@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
@@ -13,7 +14,8 @@ from looptree.rl.memory import Batch, ReplayBuffer
 from looptree.rl.q_network import Answer, QNetwork
 from looptree.rl.threads import thread_beside
 
-_ROWS = 1_024  # of which most observations are some tens of kilobytes, and stay close to the processor
+_ROWS = 4_096  # in a block: with fewer the threads stand in each other's way more often
+_NUMBERS = 2**24  # in the observations of a block, so that images do not fill the memory
 _FIRST = 2  # minibatches in the first block, so that there is soon something to do on the other thread
 _FEWEST = 8  # minibatches for which it pays to begin one
 
@@ -42,7 +44,9 @@ class Ahead:
         self._batch_size = batch_size
         self._alone = alone
         self._undrawn = minibatches
-        self._size = _FIRST  # of the next block, in minibatches
+        rows = min(_ROWS, _NUMBERS // max(1, math.prod(memory.observations.shape)))
+        self._most = max(1, rows // batch_size)  # minibatches in a block
+        self._size = min(_FIRST, self._most)  # of the next block
         self._turn = 0  # in the block
 
     def draw(self) -> Tensor:
@@ -83,7 +87,7 @@ class Ahead:
     def _new_block(self) -> _Block:
         minibatches = max(1, min(self._undrawn, self._size))
         self._undrawn -= minibatches
-        self._size = min(2 * self._size, max(1, _ROWS // self._batch_size))
+        self._size = min(2 * self._size, self._most)
         return _Block(self._memory, minibatches, self._batch_size)
 
     def _look_ahead(self, network: QNetwork) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 Layers = Sequence[tuple[Tensor, Tensor]]  # of each the weight (outputs, inputs) and the bias (outputs,)
 
-_threshold_backward = torch.ops.aten.threshold_backward.default
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 def dense(layers: Layers, features: Tensor) -> list[Tensor]:
@@ -75,4 +75,5 @@ def dense_gradient(layers: Layers, activations: Sequence[Tensor], slopes: Tensor
         torch.mm(slopes.t(), inputs, out=weight_gradient)
         torch.sum(slopes, 0, out=bias_gradient)
         if number > 0:
-            slopes = _threshold_backward(slopes.mm(layers[number][0]), inputs, 0)
+            slopes = slopes.mm(layers[number][0])
+            _threshold_backward(slopes, inputs, 0, grad_input=slopes)

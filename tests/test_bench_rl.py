@@ -125,7 +125,6 @@ def test_an_interrupted_benchmark_ends_with_the_rows_of_what_there_is(tmp_path: 
 
 
 def test_halfcheetah_is_trained_without_the_warning_that_mujoco_has_for_it(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco")
     command = [sys.executable, str(BENCH / "throughput.py"), "--quick", "ppo-halfcheetah"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -176,7 +176,6 @@ def test_without_the_package_that_draws_there_is_a_sentence_and_no_film(trained,
 
 @pytest.fixture(scope="module")
 def trained_in_mujoco(tmp_path_factory):
-    pytest.importorskip("mujoco")
     folder = tmp_path_factory.mktemp("trained") / "run"
     words = ["--steps", 100, "--hidden-sizes", 8, "--steps-per-rollout", 50, "--epochs", 1, "--num-envs", 1]
     done = looptree("train", "ppo", "InvertedPendulum-v5", *words, "--out", folder)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -134,7 +133,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 """
 
 
-@pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="builds a clock that jumps with cc")
+@pytest.mark.skipif(sys.platform != "linux", reason="puts a clock that jumps in place of the C library's")
 def test_a_clock_that_jumps_moves_no_time_of_a_run(tmp_path):
     (tmp_path / "clock.c").write_text(JUMPING)
     library = tmp_path / "clock.so"

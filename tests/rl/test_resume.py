@@ -2,7 +2,6 @@
 after some pass and goes on in another process from its checkpoint."""
 
 import copy
-import importlib.util
 import math
 import os
 import pickle
@@ -67,11 +66,9 @@ RUNS = [f"{algorithm} {env_id}" for env_id in ("CartPole-v1", "MountainCar-v0") 
 RUNS += [f"{algorithm} CartPole-v1 {kind}" for kind in KINDS if kind for algorithm in EVERY]
 RUNS += ["a2c Pendulum-v1", "ppo Pendulum-v1", "dqn LooptreeSeenEntries-v0", "ppo LooptreeSeenEntries-v0"]
 RUNS += ["a2c LooptreeStacked-v0", "rainbow LooptreeStacked-v0"]
-if importlib.util.find_spec("Box2D"):
-    RUNS += [f"{algorithm} LunarLander-v3" for algorithm in EVERY]
-    RUNS += ["ppo BipedalWalker-v3 sync", "a2c LunarLanderContinuous-v3 async"]
-if importlib.util.find_spec("mujoco"):
-    RUNS += ["a2c Hopper-v5", "ppo Ant-v5 async", "ppo HalfCheetah-v5 wrapped"]
+RUNS += [f"{algorithm} LunarLander-v3" for algorithm in EVERY]
+RUNS += ["ppo BipedalWalker-v3 sync", "a2c LunarLanderContinuous-v3 async"]
+RUNS += ["a2c Hopper-v5", "ppo Ant-v5 async", "ppo HalfCheetah-v5 wrapped"]
 
 # SWIG's types have no module; where that warning is an error, importing Box2D ends the process.
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")

@@ -17,15 +17,16 @@ from looptree.rl.threads import thread_beside
 _ROWS = 4_096  # in a block: with fewer the threads stand in each other's way more often
 _NUMBERS = 2**24  # in the observations of a block, so that images do not fill the memory
 _FIRST = 2  # minibatches in the first block, so that there is soon something to do on the other thread
-_FEWEST = 8  # minibatches for which it pays to begin one
+_GROWTH = 4  # from block to block
+_FEWEST = 8  # minibatches for which it pays to begin another thread
 
 
 class Ahead:
     """Minibatches for a run of gradient steps, all rows equally likely.
 
-    With small ones most of the time goes into the calls. So rows are drawn for a block of minibatches at once; and
-    while this thread makes gradient steps, another one reads the rows of the next block, and asks the target network
-    about them.
+    With small ones most of the time goes into the calls. So rows are drawn and read for a block of minibatches at once;
+    and while this thread makes gradient steps, another one asks the target network about the next block. It does
+    nothing else: each call of torch takes turns with those made here.
 
     What comes out is the same as one by one. In a run in which others act too, who may change what is stored or the
     target network, rows are read and the network is asked only in their turn; and where something was added to the
@@ -87,7 +88,7 @@ class Ahead:
     def _new_block(self) -> _Block:
         minibatches = max(1, min(self._undrawn, self._size))
         self._undrawn -= minibatches
-        self._size = min(2 * self._size, self._most)
+        self._size = min(_GROWTH * self._size, self._most)
         return _Block(self._memory, minibatches, self._batch_size)
 
     def _look_ahead(self, network: QNetwork) -> None:
@@ -95,7 +96,7 @@ class Ahead:
             self._thread = thread_beside()
         if self._thread is not None:
             self._next = self._new_block()
-            self._next.look_up_on(self._thread, network)
+            self._next.ask_on(self._thread, network)
 
     def _give_back(self) -> None:
         blocks = [block for block in (self._block, self._next) if block is not None]
@@ -112,8 +113,7 @@ class Ahead:
 class _Block:
     """Minibatches that are drawn at once, and what is found out about them."""
 
-    _reading: Future[list[Batch]] | None = None
-    _asking: Future[list[Answer]] | None = None
+    _asking: Future[Answer] | None = None
     _answers: list[Answer] | None = None
 
     def __init__(self, memory: ReplayBuffer, minibatches: int, batch_size: int) -> None:
@@ -131,29 +131,26 @@ class _Block:
         self._generator.bit_generator.state = self._state
         self._generator.integers(0, self._stored, turns * self._batch_size)
 
-    def look_up_on(self, thread: ThreadPoolExecutor, network: QNetwork) -> None:
-        """Have everything found out on another thread."""
-        self._reading = thread.submit(self._read)
-        self._asking = thread.submit(self._ask, network)
+    def ask_on(self, thread: ThreadPoolExecutor, network: QNetwork) -> None:
+        """Have the network asked on another thread."""
+        self._asking = thread.submit(network.answer, self._batch.next_observation)
+
+    @cached_property
+    def _batch(self) -> Batch:
+        return self._memory.read(self._rows)
 
     @cached_property
     def batches(self) -> list[Batch]:
         """What is stored in the rows of each minibatch."""
-        return self._read() if self._reading is None else self._reading.result()
+        return [Batch(*parts) for parts in _split(self._batch, self._batch_size)]
 
     def answers(self, network: QNetwork) -> list[Answer]:
         """What the network says of each minibatch."""
         if self._answers is None:
-            self._answers = self._ask(network) if self._asking is None else self._asking.result()
+            asking = self._asking
+            answer = network.answer(self._batch.next_observation) if asking is None else asking.result()
+            self._answers = [Answer(*parts) for parts in _split(answer, self._batch_size)]
         return self._answers
-
-    def _read(self) -> list[Batch]:
-        self._batch = self._memory.read(self._rows)
-        return [Batch(*parts) for parts in _split(self._batch, self._batch_size)]
-
-    def _ask(self, network: QNetwork) -> list[Answer]:
-        answer = network.answer(self._batch.next_observation)
-        return [Answer(*parts) for parts in _split(answer, self._batch_size)]
 
 
 def _split(columns: Iterable[Tensor], size: int) -> Iterator[tuple[Tensor, ...]]:

@@ -388,19 +388,19 @@ def test_whoever_else_may_act_it_learns_as_one_by_one(run):
 def test_a_run_that_fails_in_the_middle_leaves_no_thread_and_goes_on():
     threads = set(threading.enumerate())
     learner = DQN("CartPole-v1", SMALL, seed=3)
-    read = learner.memory.read
+    answer = learner.target_network.answer
 
-    def fails_elsewhere(rows, last_rows=None):
+    def fails_elsewhere(observation):
         if threading.current_thread() is not threading.main_thread():
             raise ZeroDivisionError("elsewhere")
-        return read(rows, last_rows)
+        return answer(observation)
 
-    learner.memory.read = fails_elsewhere
+    learner.target_network.answer = fails_elsewhere
     with pytest.raises(ZeroDivisionError, match="elsewhere"):
         learner.run()
-    assert learner.ended == "failed in QUpdate.on_sample: ZeroDivisionError: elsewhere"
+    assert learner.ended == "failed in QUpdate.before_target: ZeroDivisionError: elsewhere"
     assert set(threading.enumerate()) == threads
-    learner.memory.read = read
+    learner.target_network.answer = answer
     assert learner.run().gradient_steps > 25
 
 

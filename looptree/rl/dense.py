@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import linear
 
 Layers = Sequence[tuple[Tensor, Tensor]]  # of each the weight (outputs, inputs) and the bias (outputs,)
 
@@ -20,8 +21,8 @@ def dense(layers: Layers, features: Tensor) -> list[Tensor]:
     activations = [features]
     *hidden, (weight, bias) = layers
     for hidden_weight, hidden_bias in hidden:
-        activations.append(torch.addmm(hidden_bias, activations[-1], hidden_weight.t()).relu_())
-    activations.append(torch.addmm(bias, activations[-1], weight.t()))
+        activations.append(linear(activations[-1], hidden_weight, hidden_bias).relu_())
+    activations.append(linear(activations[-1], weight, bias))
     return activations
 
 

@@ -147,7 +147,7 @@ class EpsilonGreedy(Callback):
         """Put random actions over some of the agent's."""
         action = self.source.action
         explores = self.generator.random(len(action)) < self.epsilon
-        if explores.any():
+        if np.count_nonzero(explores):
             random = self.generator.integers(0, self.num_actions, len(action))
             self.source.action = np.where(explores, random, action)
 

@@ -105,7 +105,7 @@ class ReplayBuffer:
         elif len(envs):
             self._store(envs, Transition._make(values[envs] for values in transition))
         over = transition.terminated | transition.truncated  # rows that are not real too: an episode broke off there
-        if over.any():
+        if np.count_nonzero(over):
             self._latest_rows[over] = -1
 
     def _store(self, envs: NDArray[np.int64], transition: Transition) -> None:
@@ -130,7 +130,7 @@ class ReplayBuffer:
         latest, slots = self._latest_rows[envs], self._latest_slots[envs]
         # A source that began new episodes without ending the old ones does not go on from where it was.
         goes_on = (latest >= 0) & self.observations.hold(slots, observation)
-        everywhere = goes_on.all()
+        everywhere = np.count_nonzero(goes_on) == len(envs)
         self._next_slots[latest if everywhere else latest[goes_on]] = rows if everywhere else rows[goes_on]
         if self.added + len(rows) > self.capacity:
             self._clear(rows)

@@ -65,6 +65,7 @@ class QNetwork(Network):
         # Asked for by name, as layer.weight, a parameter takes as long as a small calculation with it.
         self._dense = [layer._parameters for layer in layers] if plain else []
         self._by_row = plain and isinstance(encoder, Numbers)
+        self._says_values = type(reading) is Reading
         self._row = DenseRow()
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -105,7 +106,10 @@ class QNetwork(Network):
     def predict(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The values `(envs, actions)` of observations `(envs, *observation shape)`, without autograd."""
         if self._by_row and len(observation) == 1:
-            outputs = torch.from_numpy(self._row(self.dense_layers, observation))
+            row = self._row(self.dense_layers, observation)
+            if self._says_values:
+                return row
+            outputs = torch.from_numpy(row)
         else:
             # Copied, for torch aligns its memory: where an array happens to lie must not change the last bit.
             outputs = self.ask(torch.tensor(as_bytes(observation)))

@@ -89,7 +89,7 @@ class Source(Loop):
         self._lengths += transition.real
         self.env_steps += int(np.count_nonzero(transition.real))
         over = transition.terminated | transition.truncated
-        if over.any():
+        if np.count_nonzero(over):
             for env in np.flatnonzero(over & transition.real):
                 self.end_episode(int(env), float(self._returns[env]), int(self._lengths[env]))
             self.restarts += int(np.count_nonzero(over & ~transition.real))
@@ -186,7 +186,7 @@ class GymSource(Source):
         """
         recipe = environments if isinstance(environments, Recipe | VectorEnv) else Recipe(environments)
         self._made_from = (recipe, num_envs) if isinstance(recipe, Recipe) else None
-        environments = recipe.make(num_envs) if isinstance(recipe, Recipe) else recipe
+        environments = _made(recipe, num_envs) if isinstance(recipe, Recipe) else recipe
         if num_envs not in (1, environments.num_envs):
             raise BadSetting(f"num_envs={num_envs}: {environments} would fit without that, or with its own number.")
         self._space = environments.single_observation_space
@@ -329,7 +329,7 @@ class GymSource(Source):
         super().__setstate__(state)
         if self._made_from is not None:
             recipe, num_envs = self._made_from
-            self.environments = recipe.make(num_envs)
+            self.environments = _made(recipe, num_envs)
             self._go_on(*state["environments"])
 
 
@@ -373,6 +373,14 @@ class EpisodeSource(GymSource):
     def finally_run(self) -> None:
         """Leave the episodes that the environments have begun since."""
         self.begun = False
+
+
+def _made(recipe: Recipe, num_envs: int) -> VectorEnv[Any, Any, Any]:
+    """A source's own environments, which need not copy their observations: it does so itself."""
+    environments = recipe.make(num_envs)
+    if isinstance(environments, SyncVectorEnv | AsyncVectorEnv):
+        environments.copy = False
+    return environments
 
 
 def with_final_observations(

@@ -217,9 +217,9 @@ def test_pdb_lists_the_generated_code_and_shows_where_it_is(tmp_path):
 
 
 def test_pdb_steps_from_the_generated_line_into_the_hook(tmp_path):
-    output = debug(
-        tmp_path, "next", "next", "step", "where", "next", "next", "p self.answer", "return", "next", "continue"
-    )
+    # Out of the hook that stopped; since Python 3.13 it stops at set_trace() itself, and not at the line after it.
+    out = ("return", "next")
+    output = debug(tmp_path, *out, "step", "where", "next", "next", "p self.answer", "return", "next", "continue")
     stops = [line for line in output.splitlines() if line.startswith(("> ", "(Pdb) > "))]
     assert any("<looptree" in stop for stop in stops)
     assert any("training.py" in stop and "on_step()" in stop for stop in stops)

@@ -1,6 +1,6 @@
 """How well looptree learns: seeds x tasks, each median next to the published return and to its bar.
 
-    python bench/returns.py                             all tasks, in many hours
+    python bench/returns.py                             all tasks, in about half an hour
     python bench/returns.py ppo-cartpole dqn-acrobot    these
     python bench/returns.py --quick ppo-cartpole        only that it runs: short runs of one seed
     python bench/returns.py --json                      the same rows as JSON

@@ -16,7 +16,6 @@ from plain import plain_functions
 
 from looptree import Callback, Loop, Profile
 
-
 _TURNS = 10  # times as many passes in turns with plain code as in a Profile: a pass takes 3 % more or less by chance
 
 

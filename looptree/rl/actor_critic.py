@@ -95,7 +95,11 @@ class ActorCritic(Network):
 
     def backward(self, flat: FlatParameters) -> Backward:
         """The quickest way to the gradient of a loss. It asks for slopes at the policy's outputs, at the values, and
-        at each parameter that is the policy's own."""
+        at each parameter that is the policy's own.
+
+        Raises `BadSetting` where the network, or a layer of it, is another one than was made.
+        """
+        flat.check_complete(self)
         if self._learns_to_read:
             return ByAutograd(self, flat, self.policy.parameters())
         return _ByHand(self, flat)

@@ -28,16 +28,17 @@ class Ahead:
     and while this thread makes gradient steps, another one asks the target network about the next block. It does
     nothing else: each call of torch takes turns with those made here.
 
-    What comes out is the same as one by one. In a run in which others act too, who may change what is stored or the
-    target network, rows are read and the network is asked only in their turn; and where something was added to the
-    memory, rows that have not had theirs are given back and drawn anew. Rows and batches of somebody else's making are
-    dealt with one by one.
+    What comes out is the same as one by one; only where a minibatch is no multiple of 16 rows, an answer may differ in
+    its last bit. In a run in which others act too, who may change what is stored or the target network, rows are read
+    and the network is asked only in their turn; and where something was added to the memory, rows that have not had
+    theirs are given back and drawn anew. Rows and batches of somebody else's making are dealt with one by one.
     """
 
     def __init__(self) -> None:
         self._block: _Block | None = None  # of the minibatch whose turn it is
         self._next: _Block | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._turn = self._undrawn = 0
 
     def begin(self, memory: ReplayBuffer, minibatches: int, batch_size: int, *, alone: bool) -> None:
         """Begin a run of so many gradient steps, `alone` where nobody else acts in it."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from looptree.core.errors import BadSetting, listed
 from looptree.rl.errors import NoGradient
 
 
@@ -40,6 +41,26 @@ class FlatParameters:
             with torch.no_grad():
                 self.vector.copy_(torch.cat([parameter.reshape(-1) for parameter in self.parameters]))
             self._tie()
+
+    def check_trainable(self, network: nn.Module) -> None:
+        """Raise `BadSetting` where a parameter is frozen: a step is made for the whole vector."""
+        if all(parameter.requires_grad for parameter in self.parameters):
+            return
+        names = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+        raise BadSetting(
+            f"{listed(names) or 'A parameter'} of {type(network).__name__} needs no gradient, but an update trains all "
+            f"parameters of a network. What is to stay as it is, make a buffer: register_buffer in a part of your own."
+        )
+
+    def check_complete(self, network: nn.Module) -> None:
+        """Raise `BadSetting` where a network has other parameters than these: it, or a layer, has been replaced."""
+        now = list(network.parameters())
+        if len(now) != len(self.parameters) or any(a is not b for a, b in zip(now, self.parameters, strict=True)):
+            raise BadSetting(
+                f"{type(network).__name__} has other parameters than when its learner was made: the optimizer, the "
+                f"agents and the target network hold those. Copy values into the network that there is, "
+                f"learner.network.load_state_dict(...), or plug a part of your own in when the learner is made."
+            )
 
     def parts(self, vector: Tensor) -> dict[Tensor, Tensor]:
         """By parameter the part of a vector `(parameters,)` that belongs to it, in its shape."""

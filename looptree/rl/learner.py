@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from looptree.core.callback import Callback
-from looptree.core.errors import listed
+from looptree.core.errors import BadSetting, listed
 from looptree.core.loop import Loop
 from looptree.core.phase import Phase
-from looptree.rl.agent import Agent, Callbacks
+from looptree.rl.agent import Callbacks
 from looptree.rl.environments import Recipe
 from looptree.rl.errors import NoGradient
 from looptree.rl.finite import check_learnt
@@ -198,11 +198,12 @@ class Learner(Loop):
         seed: np.random.SeedSequence,
         environments: VectorEnv[Any, Any, Any] | None = None,
     ) -> EpisodeSource:
-        """A source that plays that many episodes of the learner's environment greedily, as `network` says; where
-        `environments` are given, an episode in each of those."""
-        return EpisodeSource(
-            environments or self.recipe, episodes, Agent(network), to_environment=self.to_environment, seed=seed
-        )
+        """A source that plays that many episodes of the learner's environment as its evaluations do, with an agent like
+        theirs that asks `network`; where `environments` are given, an episode in each of those."""
+        asks_it = dict(zip(map(id, self.network.modules()), network.modules(), strict=True))
+        agent = copy.deepcopy(self.valid_source.inner_loops[0], asks_it)
+        to_environment = self.valid_source.to_environment
+        return EpisodeSource(environments or self.recipe, episodes, agent, to_environment=to_environment, seed=seed)
 
     def evaluate(self, episodes: int = 20) -> NDArray[np.float64]:
         """The returns `(episodes,)` of the agent that the run keeps, acting greedily in new environments.
@@ -363,7 +364,13 @@ class Update(Loop):
         return range(self.gradient_steps_per_run)
 
     def before_run(self) -> None:
-        """Get ready: the vector on which the optimizer works, and the way to its gradient."""
+        """Get ready: the vector on which the optimizer works, and the way to its gradient.
+
+        Raises `BadSetting` where the optimizer works on something else, where a parameter is frozen, and where the
+        network has others than it was made with.
+        """
+        self._check_optimizer()
+        self.flat.check_trainable(self.network)
         self.flat.tie()
         self.backward = self.network.backward(self.flat)
 
@@ -403,6 +410,17 @@ class Update(Loop):
             return self.flat.gradient_of(self.loss)
         gradient: Tensor = self.backward.gradient(self.slopes)
         return gradient.add_(self.flat.gradient_of(self.loss)) if self.loss.requires_grad else gradient
+
+    def _check_optimizer(self) -> None:
+        groups = self.optimizer.param_groups
+        if type(self).on_step is Update.on_step and not any(
+            self.flat.vector is each for group in groups for each in group["params"]
+        ):
+            kind, root = type(self.optimizer).__name__, self.root.name
+            raise BadSetting(
+                f"The optimizer of {self.path}, {kind}, does not work on {root}.flat.vector, which holds all parameters"
+                f" in one: no gradient step would change them. Write {kind}([{root}.flat.vector], ...)."
+            )
 
     def _check_graph(self) -> None:
         if not self.loss.requires_grad:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Optimizer(Protocol):
@@ -62,10 +62,14 @@ class Adam:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The moments and the number of steps."""
-        return {"mean": self.mean, "square": self.square, "steps": self.steps}
+        """The moments, the number of steps and the learning rate."""
+        return {**self._moments(), "lr": self.param_groups[0]["lr"]}
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Take over what `state_dict` gave."""
-        for name, value in self.state_dict().items():
+        for name, value in self._moments().items():
             value.copy_(state[name])
+        self.param_groups[0]["lr"] = state.get("lr", self.param_groups[0]["lr"])  # which older states have not
+
+    def _moments(self) -> dict[str, Tensor]:
+        return {"mean": self.mean, "square": self.square, "steps": self.steps}

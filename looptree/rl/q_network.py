@@ -61,7 +61,7 @@ class QNetwork(Network):
         self.output_size = num_actions
         layers = [*self.trunk, *(head.linears if isinstance(head, ValueHead) else [head])]
         learns_nothing_else = not list(encoder.parameters())
-        plain = learns_nothing_else and all(type(layer) is nn.Linear for layer in layers)
+        plain = learns_nothing_else and all(type(layer) is nn.Linear and layer.bias is not None for layer in layers)
         # Asked for by name, as layer.weight, a parameter takes as long as a small calculation with it.
         self._dense = [layer._parameters for layer in layers] if plain else []
         self._by_row = plain and isinstance(encoder, Numbers)
@@ -96,7 +96,11 @@ class QNetwork(Network):
         return Answer(outputs, *self.values(outputs).max(1))
 
     def backward(self, flat: FlatParameters) -> Backward:
-        """The quickest way to the gradient of a loss: by hand where there are `dense_layers`."""
+        """The quickest way to the gradient of a loss: by hand where there are `dense_layers`.
+
+        Raises `BadSetting` where the network, or a layer of it, is another one than was made.
+        """
+        flat.check_complete(self)
         return ByHand(self.encoder.forward, self.dense_layers, flat) if self._dense else super().backward(flat)
 
     def values(self, outputs: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def gae(
     deltas *= real
     decays = np.where(terminated | truncated, 0.0, gamma * gae_lambda).astype(values.dtype)
     advantages = np.empty_like(deltas)
-    advantage = np.zeros_like(deltas[0])
+    advantage = np.zeros(deltas.shape[1:], deltas.dtype)
     for step in range(len(deltas) - 1, -1, -1):
         advantage = deltas[step] + decays[step] * advantage
         advantages[step] = advantage

@@ -60,7 +60,9 @@ class Rollout:
         self._last_at.clear()
 
     def add(self, transition: Transition) -> None:
-        """Store one step of all environments, real or not."""
+        """Store one step of all environments, real or not; where there is no room left, a new rollout begins."""
+        if self.steps == len(self._reward):
+            self.clear()
         step = self.steps
         self._observation[step] = transition.observation
         self._following = transition.next_observation

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from looptree.core.errors import BadSetting
+from looptree.core.errors import BadSetting, StateMismatch
 from looptree.core.loop import Loop
 from looptree.rl.agent import Callbacks, RandomAgent
 from looptree.rl.choices import Choices
@@ -126,7 +126,15 @@ class Source(Loop):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave.
+
+        Raises `StateMismatch` where it is of another number of environments.
+        """
+        if len(state["lengths"]) != self.num_envs:
+            raise StateMismatch(
+                f"The state of {self.name} is of {len(state['lengths'])} environments side by side, and this one steps "
+                f"{self.num_envs}; make it with as many."
+            )
         super().load_state_dict(state)
         self.env_steps = state["env_steps"]
         self.episodes = state["episodes"]

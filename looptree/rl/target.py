@@ -39,8 +39,9 @@ class SyncTarget(Callback):
         if due > self.copies_due:
             self.copies_due = due
             with torch.no_grad():
-                for target, source in zip(self.target_network.parameters(), self.network.parameters(), strict=True):
-                    target.copy_(source)
+                source = self.network.state_dict()  # buffers too
+                for name, target in self.target_network.state_dict().items():
+                    target.copy_(source[name])
 
     def state_dict(self) -> dict[str, Any]:
         """The target network's parameters, and how many copies have been due."""

@@ -367,6 +367,11 @@ def with_another_optimizer(learner):
     return learner.run()
 
 
+def without_a_target_network(learner):
+    learner.target_network = learner.network
+    return learner.run()
+
+
 def pulled(learner):
     learner.run(times=11)
     learner.update.gradient_steps_per_run = 25
@@ -375,7 +380,7 @@ def pulled(learner):
     return learner
 
 
-@pytest.mark.parametrize("run", [of_another_class, with_another_optimizer, pulled])
+@pytest.mark.parametrize("run", [of_another_class, with_another_optimizer, without_a_target_network, pulled])
 def test_whoever_else_may_act_it_learns_as_one_by_one(run):
     ahead, one_by_one = DQN("CartPole-v1", SMALL, seed=3), DQN("CartPole-v1", SMALL, seed=3)
     one_by_one.update.add_cb(OneByOne())
@@ -402,6 +407,18 @@ def test_a_run_that_fails_in_the_middle_leaves_no_thread_and_goes_on():
     assert set(threading.enumerate()) == threads
     learner.target_network.answer = answer
     assert learner.run().gradient_steps > 25
+
+
+def test_a_run_that_fails_before_the_first_minibatch_fails_for_that_alone():
+    class Fails(Callback):
+        def before_run(self, _order=-50):
+            raise ZeroDivisionError("first")
+
+    learner = DQN("CartPole-v1", SMALL, seed=3)
+    learner.update.add_cb(Fails())
+    with pytest.raises(ZeroDivisionError) as error:
+        learner.run()
+    assert not getattr(error.value, "__notes__", [])
 
 
 def test_a_learner_is_copied_in_the_middle_of_an_update():

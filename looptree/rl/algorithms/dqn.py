@@ -200,6 +200,7 @@ class QUpdate(Update):
         """Whether nothing but this class acts in a run: no callback, no subclass, no optimizer of another making, and
         nobody who pulls the update on its own, and has a turn after each step."""
         own = type(self) is QUpdate and type(self.optimizer) is Adam and self.phase is not None
+        own = own and self.target_network is not self.network
         return own and all(step.target is self for step in self.plan.steps())
 
     def before_sample(self) -> None:
@@ -232,7 +233,7 @@ class QUpdate(Update):
         """Take the mean over the batch."""
         self.learner.loss = self.losses.mean()
         if self.slopes is not None:
-            self.slopes /= self.batch_size
+            self.slopes /= len(self.slopes)
 
     def finally_run(self) -> None:
         """Let go of the answer and of all minibatches."""

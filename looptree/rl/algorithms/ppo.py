@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from looptree.callbacks.schedule import Schedule, linear
@@ -392,7 +391,6 @@ class PPO(Learner):
         self.memory = Rollout(settings.steps_per_rollout, settings.num_envs, observations, network.policy)
         self.flat = FlatParameters(network.parameters())
         optimizer = self.new_optimizer(self.flat.vector, settings.learning_rate)
-        valid_source = self.episode_source(network, settings.evaluation_episodes, stream(seed, "valid"))
         super().__init__(
             recipe,
             network,
@@ -414,7 +412,15 @@ class PPO(Learner):
                 None if math.isinf(settings.target_kl) else TargetKL(settings.target_kl),
                 stream(seed, "shuffling"),
             ),
-            valid_source,
+            EpisodeSource(
+                recipe,
+                settings.evaluation_episodes,
+                PolicyAgent(network),
+                to_environment=network.policy.to_environment,
+                seed=stream(seed, "valid"),
+                call_on="on_evaluate",
+                name="valid_source",
+            ),
             [TorchThreads(1), *_plugged(settings), *several(cbs)],
             seed=seed,
             total_env_steps=settings.total_env_steps,
@@ -463,25 +469,6 @@ class PPO(Learner):
     def gradient_steps(self) -> int:
         """Made in the learner's life."""
         return int(self.update.minibatch.count)
-
-    def episode_source(
-        self,
-        network: Any,
-        episodes: int,
-        seed: np.random.SeedSequence,
-        environments: VectorEnv[Any, Any, Any] | None = None,
-    ) -> EpisodeSource:
-        """A source that plays that many episodes of the learner's environment, always with the likeliest
-        action; where `environments` are given, an episode in each of those."""
-        return EpisodeSource(
-            environments or self.recipe,
-            episodes,
-            PolicyAgent(network),
-            to_environment=network.policy.to_environment,
-            seed=seed,
-            call_on="on_evaluate",
-            name="valid_source",
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state of the run between two passes."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import Error
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import FrameStackObservation
 
 from looptree.core.errors import BadSetting
@@ -19,6 +19,7 @@ from looptree.rl.pool import PoolVectorEnv
 from looptree.rl.registered import environment_spec
 from looptree.rl.replayed import ReplayedEpisodes, is_replayable
 from looptree.rl.settings import check_kinds, require, require_whole
+from looptree.rl.sync import SyncVectorEnv
 from looptree.rl.workers import MAX_RESTARTS, STEP_TIMEOUT_S, RestartingVectorEnv
 from looptree.rl.wrappers import refuse_measuring, wrapper_named
 

@@ -62,7 +62,7 @@ def check_kinds(settings: Any) -> None:
     for name, kind in _kinds_of(type(settings)).items():
         if kind in _KINDS or get_origin(kind) is Literal:
             value = getattr(settings, name)
-            require(settings, name, _is_of(kind, value), _in_kind(kind))
+            require(settings, name, is_of(kind, value), _in_kind(kind))
             object.__setattr__(settings, name, _plain(kind, value))  # as a frozen dataclass sets its own fields
 
 
@@ -72,12 +72,13 @@ def _kinds_of(settings: type[Any]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(settings)}
 
 
-def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value is of the kind of a setting."""
+def is_of(kind: Any, value: Any) -> bool:
+    """Whether a value is of the kind of a setting: `int`, `float` (whole numbers too, but not NaN), `bool`, `str`, a tuple
+    of such, or a Literal."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:
-        return isinstance(value, list | tuple) and all(_is_of(get_args(kind)[0], member) for member in value)
+        return isinstance(value, list | tuple) and all(is_of(get_args(kind)[0], member) for member in value)
     if kind is int:
         return not isinstance(value, bool) and isinstance(value, Integral)
     if kind is float:

@@ -389,6 +389,14 @@ class _Saved(gymnasium.Wrapper[Any, Any, Any, Any]):
     """What the process that steps an environment is asked for besides. An error is an answer too: where this raised it,
     the environment would count as broken."""
 
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; the last observation of an episode is a copy, for the reset that follows before it is
+        sent may write over it."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            observation = copy.deepcopy(observation)
+        return observation, reward, terminated, truncated, info
+
     def saved_state(self) -> tuple[dict[str, Any], str]:
         """The environment's state, or an empty one and why there is none."""
         try:

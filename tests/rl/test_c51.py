@@ -106,10 +106,19 @@ def test_errors_are_divergences_from_the_targets():
     torch.testing.assert_close(update.targets.sum(1), torch.ones(32))
 
 
-def test_settings_that_cannot_be():
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"atoms": 1}, "C51(atoms=1): a whole number of 2 or more would fit."),
+        ({"atoms": 2.5}, "C51(atoms=2.5): a whole number of 2 or more would fit."),
+        ({"atoms": "3"}, "C51(atoms='3'): a whole number of 2 or more would fit."),
+        ({"low": "0"}, "C51(low='0'): a finite number would fit."),
+        ({"low": float("nan")}, "C51(low=nan): a finite number would fit."),
+        ({"high": float("inf")}, "C51(high=inf): a finite number would fit."),
+        ({"low": 3.0, "high": 3.0}, "C51(low=3.0, high=3.0): these contradict each other; low < high would fit."),
+    ],
+)
+def test_settings_that_cannot_be(given, message):
     with pytest.raises(BadSetting) as error:
-        C51(1)
-    assert str(error.value) == "C51(atoms=1): a whole number of 2 or more would fit."
-    with pytest.raises(BadSetting) as error:
-        C51(low=3.0, high=3.0)
-    assert str(error.value) == "C51(low=3.0, high=3.0): these contradict each other; low < high would fit."
+        C51(**given)
+    assert str(error.value) == message

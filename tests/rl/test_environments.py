@@ -3,12 +3,13 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from looptree.core.errors import BadSetting
 from looptree.rl.environments import Recipe, autoreset_mode
 from looptree.rl.errors import EnvironmentUnavailable, UnfitEnvironment, UnknownEnvironment
 from looptree.rl.seeding import environment_seeds, integer_seed, numpy_generator, stream
+from looptree.rl.sync import SyncVectorEnv
 from tests.rl.toys import diaries
 
 

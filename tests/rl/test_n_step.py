@@ -138,7 +138,8 @@ def test_one_step_is_what_dqn_does_itself():
     assert torch.equal(plugged.discounts, 0.5 * (1 - plugged.batch.terminated))
 
 
-def test_a_number_of_steps_that_cannot_be():
+@pytest.mark.parametrize("steps", [0, 2.5, "3", True, None])
+def test_a_number_of_steps_that_cannot_be(steps):
     with pytest.raises(BadSetting) as error:
-        NStep(0)
-    assert str(error.value) == "NStep(steps=0): a whole number of 1 or more would fit."
+        NStep(steps)
+    assert str(error.value) == f"NStep(steps={steps!r}): a whole number of 1 or more would fit."

@@ -116,7 +116,8 @@ def test_all_linear_layers_are_noisy_and_evaluation_is_not():
     assert (learner.evaluate(3) == learner.evaluate(3)).all()
 
 
-def test_noise_that_cannot_be():
+@pytest.mark.parametrize("noise", [0.0, float("inf"), float("nan"), "1"])
+def test_noise_that_cannot_be(noise):
     with pytest.raises(BadSetting) as error:
-        Noisy(0.0)
-    assert str(error.value) == "Noisy(initial_noise=0.0): a number above 0 would fit."
+        Noisy(noise)
+    assert str(error.value) == f"Noisy(initial_noise={noise!r}): a finite number above 0 would fit."

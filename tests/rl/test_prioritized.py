@@ -152,8 +152,11 @@ def test_the_loss_is_the_weighted_mean():
 def test_settings_and_memories_that_do_not_fit():
     for given, message in (
         ({"alpha": 1.5}, "Prioritized(alpha=1.5): a number from 0 to 1 would fit."),
+        ({"alpha": "1"}, "Prioritized(alpha='1'): a number from 0 to 1 would fit."),
         ({"beta": -1}, "Prioritized(beta=-1): a number from 0 to 1 would fit."),
-        ({"least_error": 0}, "Prioritized(least_error=0): a number above 0 would fit."),
+        ({"least_error": 0}, "Prioritized(least_error=0): a finite number above 0 would fit."),
+        ({"least_error": "1"}, "Prioritized(least_error='1'): a finite number above 0 would fit."),
+        ({"least_error": float("inf")}, "Prioritized(least_error=inf): a finite number above 0 would fit."),
     ):
         with pytest.raises(BadSetting) as error:
             Prioritized(**given)

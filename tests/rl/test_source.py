@@ -182,6 +182,19 @@ def test_environments_that_write_into_one_array_do_no_harm():
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.filterwarnings("ignore:.*share an object")  # Gymnasium advises against it, and goes on
+@pytest.mark.parametrize("form", ["array", "Dict", "Tuple"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_the_last_observation_of_an_episode_outlives_the_reset_that_writes_over_it(vectorization, form):
+    register()
+    environments = Recipe("LooptreeOverwriting-v0", vectorization=vectorization).make(2, form=form)
+    source = GymSource(environments, times=7)
+    found = [each.next_observation if form == "array" else each.next_observation["0"] for each in source]
+    source.close()
+    steps = [[1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [2, 3], [3, 1]]
+    assert [observation.tolist() for observation in found] == [[step] * 2 for step in steps]
+
+
 @pytest.mark.parametrize("vectorization", ["sync", "native"])
 def test_a_state_goes_on_in_the_middle_of_an_episode(vectorization):
     def fresh(seed):

@@ -75,6 +75,31 @@ class Identity(gymnasium.Env):
         return self.observe(), reward, False, self.clock == 100, {}
 
 
+class Overwriting(gymnasium.Env):
+    """Writes each observation over the one before: (episode, step), as an array, or as `form` says in a Dict or a
+    Tuple. An episode is cut after 3 steps."""
+
+    def __init__(self, form: str = "array") -> None:
+        self.numbers = np.zeros(2, np.float32)
+        space = gymnasium.spaces.Box(0, 100, (2,), np.float32)
+        spaces = {"Dict": gymnasium.spaces.Dict({"0": space}), "Tuple": gymnasium.spaces.Tuple([space])}
+        self.observation_space = spaces.get(form, space)
+        self.action_space = gymnasium.spaces.Discrete(2)
+        self.form = form
+
+    def observe(self) -> Any:
+        return {"array": self.numbers, "Dict": {"0": self.numbers}, "Tuple": (self.numbers,)}[self.form]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.numbers[:] = self.numbers[0] + 1, 0
+        return self.observe(), {}
+
+    def step(self, action):
+        self.numbers[1] += 1
+        return self.observe(), 1.0, False, bool(self.numbers[1] == 3), {}
+
+
 class Fragile(gymnasium.Env):
     """Breaks as `fault` says: "raise", "exit", "kill" or "unpicklable" in step `at` of its first episode, or "reset" at
     its end, where it is reset (with `first`, in its first reset). Where `once` names a file, only the first process to
@@ -151,7 +176,12 @@ class Adaptive(gymnasium.ObservationWrapper):
 
 
 def register() -> None:
-    toys = {"LooptreeIdentity-v0": Identity, "LooptreePhysics-v0": Physics, "LooptreeFragile-v0": Fragile}
+    toys = {
+        "LooptreeIdentity-v0": Identity,
+        "LooptreePhysics-v0": Physics,
+        "LooptreeFragile-v0": Fragile,
+        "LooptreeOverwriting-v0": Overwriting,
+    }
     for name, maker in toys.items():
         if name not in gymnasium.registry:
             gymnasium.register(name, maker)

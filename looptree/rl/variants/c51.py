@@ -5,6 +5,7 @@ Bellemare, M. G., Dabney, W. and Munos, R., A distributional perspective on rein
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from looptree.core.errors import BadSetting
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork, Reading
+from looptree.rl.settings import is_of
 
 
 class CategoricalReading(Reading):
@@ -87,8 +89,11 @@ class C51(NetworkPart):
         network: QNetwork
 
     def __init__(self, atoms: int = 51, low: float = -10.0, high: float = 10.0) -> None:
-        if atoms < 2:
-            raise BadSetting(f"C51(atoms={atoms}): a whole number of 2 or more would fit.")
+        if not is_of(int, atoms) or atoms < 2:
+            raise BadSetting(f"C51(atoms={atoms!r}): a whole number of 2 or more would fit.")
+        for name, value in (("low", low), ("high", high)):
+            if not is_of(float, value) or math.isinf(value):
+                raise BadSetting(f"C51({name}={value!r}): a finite number would fit.")
         if not low < high:
             raise BadSetting(f"C51(low={low!r}, high={high!r}): these contradict each other; low < high would fit.")
         self.reading = CategoricalReading(atoms, low, high)

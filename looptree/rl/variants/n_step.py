@@ -14,6 +14,7 @@ from torch import Tensor
 from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 from looptree.rl.memory import ReplayBuffer
+from looptree.rl.settings import is_of
 
 
 class Windows(NamedTuple):
@@ -56,8 +57,8 @@ class NStep(Callback):
         memory: ReplayBuffer
 
     def __init__(self, steps: int = 3) -> None:
-        if steps < 1:
-            raise BadSetting(f"NStep(steps={steps}): a whole number of 1 or more would fit.")
+        if not is_of(int, steps) or steps < 1:
+            raise BadSetting(f"NStep(steps={steps!r}): a whole number of 1 or more would fit.")
         self.steps = steps
 
     def on_sample(self, _replace: bool = True) -> None:

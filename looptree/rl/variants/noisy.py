@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from looptree.core.errors import BadSetting
 from looptree.rl.q_network import NetworkPart, QDesign, QNetwork
 from looptree.rl.seeding import child, numpy_generator
+from looptree.rl.settings import is_of
 from looptree.rl.state import generator_from, generator_state
 
 
@@ -86,8 +87,8 @@ class Noisy(NetworkPart):
     generator: np.random.Generator
 
     def __init__(self, initial_noise: float = 0.5) -> None:
-        if not initial_noise > 0:
-            raise BadSetting(f"Noisy(initial_noise={initial_noise!r}): a number above 0 would fit.")
+        if not is_of(float, initial_noise) or not 0 < initial_noise < math.inf:
+            raise BadSetting(f"Noisy(initial_noise={initial_noise!r}): a finite number above 0 would fit.")
         self.initial_noise = initial_noise
         self.layers: list[NoisyLinear] = []
         self.target_layers: list[NoisyLinear] = []

@@ -5,6 +5,7 @@ Schaul, T., Quan, J., Antonoglou, I. and Silver, D., Prioritized experience repl
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from looptree.core.callback import Callback
 from looptree.core.errors import BadSetting
 from looptree.rl.errors import EmptyMemory
 from looptree.rl.memory import ReplayBuffer
+from looptree.rl.settings import is_of
 from looptree.rl.variants.sum_tree import SumTree
 
 
@@ -46,10 +48,10 @@ class Prioritized(Callback):
 
     def __init__(self, alpha: float = 0.6, beta: float = 0.4, least_error: float = 1e-6) -> None:
         for name, value in (("alpha", alpha), ("beta", beta)):
-            if not 0 <= value <= 1:
+            if not is_of(float, value) or not 0 <= value <= 1:
                 raise BadSetting(f"Prioritized({name}={value!r}): a number from 0 to 1 would fit.")
-        if not least_error > 0:
-            raise BadSetting(f"Prioritized(least_error={least_error!r}): a number above 0 would fit.")
+        if not is_of(float, least_error) or not 0 < least_error < math.inf:
+            raise BadSetting(f"Prioritized(least_error={least_error!r}): a finite number above 0 would fit.")
         self.alpha = alpha
         self.beta = beta
         self.least_error = least_error

@@ -217,7 +217,7 @@ class Writer:
     def level(self, names: tuple[str, ...], body: list[str], frame: EventPlan) -> list[str]:
         """The one `try` of a level: what it does, then how an exception leaves it, then what is always done."""
         named = ", ".join(f'"{name}"' for name in names)
-        hooked = frame.failed or frame.finally_ or "run" in names
+        hooked = frame.failed or frame.finally_ or "run" in names or ("pass" in names and self.plan.may_recover_below)
         caught, error = ("BaseException", "error") if hooked else ("Cancel", "cancel")
         failed = ", failed=failed" if frame.failed else ""
         lines = [

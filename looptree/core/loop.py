@@ -120,7 +120,7 @@ class _LoopFields(Node):
     _failure: BaseException | None  # the first error, while it leaves this loop's levels
     _raised: tuple[BaseException, str] | None  # what a finally_ hook raised last, and which
     _may_recover: bool  # failed_ hooks are running
-    _recovering: bool  # recover() was called
+    _recovering: BaseException | None  # the failure that recover() was called for
     _handed_on: bool  # this run goes on in newer code, which sees to its end
     _resuming: bool  # `resume` is at work for this loop
 
@@ -156,9 +156,9 @@ class Loop(_LoopFields):
         loop.inner_loops, loop.cbs, loop._watchers, loop._leaving = [], [], [], []
         loop._warned = set()
         loop.persist_cbs = False
-        loop._binding = loop._stopped = loop._ended = loop._failure = loop._raised = loop._run_times = loop._only = None
-        loop._running = loop._pending = loop._may_recover = loop._recovering = loop._resuming = loop._handed_on = False
-        loop._marked = False
+        loop._binding = loop._stopped = loop._ended = loop._failure = loop._raised = loop._recovering = None
+        loop._run_times = loop._only = None
+        loop._running = loop._pending = loop._may_recover = loop._resuming = loop._handed_on = loop._marked = False
         loop._first = 0
         loop._unbind()
         return loop
@@ -433,7 +433,7 @@ class Loop(_LoopFields):
             raise CannotRecover(f"{self.path} has nothing to recover from now; recover() belongs in a failed_ hook.")
         if not isinstance(self.error, Exception):
             raise CannotRecover(f"{type(self.error).__name__} goes on always; {self.path} cannot recover from it.")
-        self._recovering = True
+        self._recovering = self.error
 
     @property
     def planned(self) -> int | float | None:

@@ -115,6 +115,12 @@ class Forward:
 
     def _explain(self, node: Node) -> str:
         above = list(ancestry(node))[1:]
+        for member in (node, *above):
+            if self.name in set_names(type(member)):
+                return (
+                    f"{self.name!r} has no value yet for {type(node).__name__} {node.name!r}: {type(member).__name__}"
+                    " declares or sets it, and has not done so before this read. Set it earlier, or read it later."
+                )
         where = (
             f"nor has a loop above it ({', '.join(loop.name for loop in above)})" if above else "and it has no parent"
         )
@@ -201,10 +207,15 @@ def forwarded_names(cls: type) -> set[str]:
     return {name for name in candidates if not hasattr(cls, name) and not name.startswith("__")}
 
 
+def set_names(cls: type) -> set[str]:
+    """The names that a class writes or declares."""
+    _, writes = accessed_names(cls)
+    return writes | set(declared_names(cls))
+
+
 def known_names(node: Node) -> set[str]:
     """The public names that a node can be asked for, as far as its classes tell, for a 'nearest' in a message."""
-    _, writes = accessed_names(type(node))
     defined = {name for name in dir(type(node)) if not isinstance(getattr(type(node), name, None), Forward)}
     held = {each.name for each in (*getattr(node, "inner_loops", ()), *getattr(node, "cbs", ()))}
-    names = writes | defined | held | set(declared_names(type(node)))
+    names = set_names(type(node)) | defined | held
     return {name for name in names if not name.startswith("_")}

@@ -135,6 +135,12 @@ class LoopPlan:
         """Whether a run is one pass, whatever happens."""
         return not self.own_items and self.times in (None, 1)
 
+    @property
+    def may_recover_below(self) -> bool:
+        """Whether a loop further in has a `failed_` hook, which may recover this one: its next item is then due."""
+        below = (plan for inner in self.inner_loops for plan in inner.walk())
+        return any(step.moment == "failed" for plan in below for step in plan.steps())
+
     def walk(self) -> Iterator[LoopPlan]:
         """This loop's plan and those of all loops below, outer ones first."""
         pending = [self]

@@ -95,7 +95,7 @@ class Planner:
         """One hook at its place."""
         hook, owner = placed.hook, self.paths[id(placed.owner)]
         accesses = self.fields(placed)
-        replaced = placed.replaces
+        replaced = placed.replaces if placed.replaces and _here(placed.replaces.hook.phase, phase) else None
         return HookPlan(
             key="/".join((self.paths[id(site.loop)], phase or "", event, moment, f"{owner}.{hook.name}")),
             label=placed.label,

@@ -36,8 +36,8 @@ def enter(loop: Any) -> None:
 
 def clear(loop: Any) -> None:
     """Forget what happened in the last run, or was asked of the loop since, and left its mark."""
-    loop.error = loop._failure = loop._raised = loop._stopped = loop._ended = None
-    loop._pending = loop._recovering = loop._handed_on = loop._marked = False
+    loop.error = loop._failure = loop._raised = loop._recovering = loop._stopped = loop._ended = None
+    loop._pending = loop._handed_on = loop._marked = False
 
 
 def items(loop: Any) -> Iterator[tuple[int, int, Any]]:
@@ -68,7 +68,7 @@ def leaves(loop: Any, error: BaseException, *events: str, failed: Sequence[Hande
         return _cancelled(loop, error, events)
     problem = unknown or error
     second_errors = _fail(loop, problem, failed)
-    if loop._recovering:
+    if loop._recovering is problem:
         _recovered(loop, problem, events, second_errors)
         if "pass" in events or "run" in events:
             return True
@@ -181,8 +181,7 @@ def _fail(loop: Any, error: BaseException, failed: Iterable[Handed]) -> list[Bas
 
 def _recovered(loop: Any, error: BaseException, events: tuple[str, ...], seconds: list[BaseException]) -> None:
     """The failure ends here; errors that would be lost with it go on in its place."""
-    loop._recovering = False
-    loop._failure = None
+    loop._recovering = loop._failure = None
     for level in ancestry(loop):
         level.error = None
     if "run" in events:

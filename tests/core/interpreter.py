@@ -25,7 +25,7 @@ class Frame:
     index: int = -1
     in_pass: bool = False
     error: BaseException | None = None
-    recovered: bool = False
+    recovered: BaseException | None = None  # the error that was to end here
     stopped: tuple[str, str] | None = None
 
 
@@ -54,11 +54,13 @@ class Interpreter:
         for frame in self.frames[names.index(name) :]:
             frame.stopped = (self.hooks[-1].label, reason)
 
-    def recover(self):
-        """As `loop.recover()`."""
-        if not isinstance(self.frame.error, Exception):
+    def recover(self, name):
+        """As `loop.recover()`, of the running loop of that name."""
+        error = self.frame.error
+        if not isinstance(error, Exception):
             raise CannotRecover
-        self.frame.recovered = True
+        names = [frame.plan.name for frame in self.frames]
+        self.frames[names.index(name)].recovered = error
 
     # loops
 
@@ -156,10 +158,10 @@ class Interpreter:
     def failed(self, name, plan, error):
         """The `failed_` hooks of a level; the error, or NextItem where one of them recovered."""
         frame = self.frame
-        frame.error, frame.recovered = error, False
+        frame.error = error
         seconds = self.all_of(plan.failed)
         self.note(error, seconds)
-        if not frame.recovered:
+        if frame.recovered is not error:
             return error
         frame.error = None
         if name == "run":

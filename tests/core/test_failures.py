@@ -770,6 +770,74 @@ def test_recovering_one_failure_does_not_recover_the_next():
     assert loop.ended == "failed in Twice.on_step: ValueError: pass 1"
 
 
+@either_start
+@pytest.mark.parametrize("phases", [None, ["train", "valid"]])
+@pytest.mark.parametrize("own", [[], ["failed_go"], ["finally_go"], ["failed_pass"], ["before_pass"]])
+def test_a_failed_hook_further_in_recovers_a_loop_further_out(own, phases, start):
+    class Inner(Loop):
+        call_on = "on_do"
+
+        def on_step(self):
+            if self.outer.item == 1 and self.index == 1:
+                raise ValueError("bad trial")
+
+    class Middle(Loop):
+        call_on = "on_go"
+
+        def on_do(self):
+            pass
+
+    class Outer(Loop):
+        def before_run(self):
+            self.done = []
+
+        def on_go(self):
+            pass
+
+        def after_go(self):
+            self.done.append((self.phase, self.index))
+
+    class Skip(Callback):
+        def failed_step(self):
+            self.outer.recover()
+
+    Watching = hooked(Callback, "Watching", own, lambda self, name: None)
+    middle = Middle(Inner(times=3, cbs=Skip), times=2)
+    outer = Outer(middle, cbs=Watching, phases=phases, times=4)
+    if start == "run":
+        outer.run()
+    else:
+        assert list(outer) == [0, 1, 2, 3]
+    assert outer.done == [(phase, index) for index in (0, 2, 3) for phase in phases or [None]]
+    assert (outer.ended, outer.count) == ("ran all 4 items", 4)
+    assert middle.count == 6 * len(phases or [None])
+    assert outer.error is None
+
+
+def test_what_a_loop_further_in_recovers_already_says_nothing_of_the_next_failure():
+    class Inner(Loop):
+        call_on = "on_go"
+
+        def on_step(self):
+            raise ValueError("of a step")
+
+        def failed_step(self):
+            self.recover()
+            self.outer.recover()
+
+    class Outer(Loop):
+        def on_go(self):
+            pass
+
+        def after_go(self):
+            raise TypeError("after it")
+
+    outer = Outer(Inner, times=2)
+    with pytest.raises(TypeError, match="after it"):
+        outer.run()
+    assert outer.ended == "failed in Outer.after_go: TypeError: after it"
+
+
 def test_the_error_is_gone_once_it_is_recovered():
     seen = []
 

@@ -700,6 +700,42 @@ def test_no_such_field():
     assert str(raised.value) == "Inner 'inner' has no field 'nere', and it has no parent. Nearest is 'name'."
 
 
+@pytest.mark.parametrize("annotations", [{}, {"score": "float"}], ids=["set", "declared"])
+def test_a_field_that_has_no_value_yet(annotations):
+    class Fit(Loop):
+        __annotations__ = annotations
+
+        def on_step(self):
+            pass
+
+        def on_measure(self):
+            self.score = 1.0
+
+    class Show(Callback):
+        def after_step(self):
+            return self.score
+
+    with pytest.raises(NoSuchField) as raised:
+        Fit(cbs=Show).run()
+    assert str(raised.value) == (
+        "'score' has no value yet for Show 'show': Fit declares or sets it, and has not done so before this read."
+        " Set it earlier, or read it later."
+    )
+
+
+def test_a_field_of_ones_own_that_has_no_value_yet():
+    class Inner(Loop):
+        def on_go(self):
+            return self.late
+
+    class Later(Inner):
+        def after_go(self):
+            self.late = 1
+
+    with pytest.raises(NoSuchField, match=r"^'late' has no value yet for Later 'later': Later declares"):
+        Later().run()
+
+
 def test_hasattr_and_getattr_work():
     class Inner(Loop):
         call_on = "on_top"

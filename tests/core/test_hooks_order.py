@@ -561,6 +561,21 @@ def test_a_replacer_runs_at_the_place_of_the_loops_own_hook():
     assert log == ["Step.before_step", "Instead on Step", "Other.on_step", "Step.after_step"]
 
 
+def test_what_is_replaced_does_not_come_back_in_a_phase_that_it_has_no_part_in():
+    log = []
+
+    class Epoch(Loop):
+        def on_step(self, _phase="train"):
+            log.append(("own", self.phase, self.index))
+
+    class Every(Callback):
+        def on_step(self, _replace=True, _phase="valid", _every=2):
+            log.append(("other", self.loop.phase, self.loop.index))
+
+    Epoch(cbs=Every, phases=["train", "valid"], times=2).run()
+    assert log == [("own", "train", 0), ("own", "train", 1), ("other", "valid", 1)]
+
+
 def test_a_replacer_that_leaves_gives_the_loop_its_hook_back():
     log = []
     Step = hooked(Loop, "Step", ["on_step"], logger(log))

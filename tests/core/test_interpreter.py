@@ -102,7 +102,7 @@ def acts(draw, moment, event, ancestors):
         named = st.sampled_from([None, *EVENTS, "pass", "run", "phase", "nowhere"])
         kinds.append(st.tuples(st.just("cancel"), named))
     if moment == "failed":
-        kinds += [st.tuples(st.just("recover"), st.none())] * 3
+        kinds += [st.tuples(st.just("recover"), st.sampled_from([ancestors[-1], *ancestors]))] * 3
     if event != "run":
         kinds.append(st.tuples(st.just("stop"), st.sampled_from(ancestors)))
     return {draw(st.integers(1, 3)): draw(st.one_of(kinds))}
@@ -214,16 +214,19 @@ class Scene:
             if self.interpreter is not None:
                 self.interpreter.stop(what, "made up")
             else:
-                next(above for above in lineage(loop) if above.name == what).stop("made up")
+                above(loop, what).stop("made up")
         if kind == "recover":
-            (self.interpreter or loop).recover()
+            if self.interpreter is not None:
+                self.interpreter.recover(what)
+            else:
+                above(loop, what).recover()
 
 
-def lineage(loop):
-    """A loop and those above it."""
-    while loop is not None:
-        yield loop
+def above(loop, name):
+    """The loop of a name, from a loop on upwards."""
+    while loop.name != name:
         loop = loop.parent
+    return loop
 
 
 def told(error):

@@ -73,8 +73,8 @@ def _kinds_of(settings: type[Any]) -> dict[str, Any]:
 
 
 def is_of(kind: Any, value: Any) -> bool:
-    """Whether a value is of the kind of a setting: `int`, `float` (whole numbers too, but not NaN), `bool`, `str`, a tuple
-    of such, or a Literal."""
+    """Whether a value is of the kind of a setting: `int`, `float` (whole numbers too, but not NaN), `bool`, `str`, a
+    tuple of such, or a Literal."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is tuple:

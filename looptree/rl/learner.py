@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -65,8 +65,6 @@ class Learner(Loop):
     best_return: float  # mean return of the best evaluation, minus infinity before the first
     best_env_steps: int  # made when the best evaluation was
     best_state: dict[str, NDArray[Any]]  # the parameters of the best evaluation, none before the first
-    # turns the agent's actions into those that the environments take; None where they are the same
-    to_environment: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     source: Source
     update: Any  # an Update, or a loop that holds one
@@ -272,8 +270,8 @@ class Learner(Loop):
         """Take over what `state_dict` gave; the next run goes on from there.
 
         A run may go on in a learner that was made otherwise: for longer, with another gamma, or in another environment
-        with the same spaces. `inexact` names what differs. Fields that hooks may change, such as the `learning_rate` of
-        PPO, are those of the state.
+        with the same spaces. `inexact` names what differs. What hooks may change, such as the learning rate, is that of
+        the state.
 
         Raises `StateMismatch` where the state does not fit: it is of other loops, callbacks or shapes.
         """
@@ -412,10 +410,8 @@ class Update(Loop):
         return gradient.add_(self.flat.gradient_of(self.loss)) if self.loss.requires_grad else gradient
 
     def _check_optimizer(self) -> None:
-        groups = self.optimizer.param_groups
-        if type(self).on_step is Update.on_step and not any(
-            self.flat.vector is each for group in groups for each in group["params"]
-        ):
+        optimized = [each for group in self.optimizer.param_groups for each in group["params"]]
+        if type(self).on_step is Update.on_step and not any(each is self.flat.vector for each in optimized):
             kind, root = type(self.optimizer).__name__, self.root.name
             raise BadSetting(
                 f"The optimizer of {self.path}, {kind}, does not work on {root}.flat.vector, which holds all parameters"

@@ -184,10 +184,18 @@ def test_the_source_of_a_rollout_can_be_pulled_on():
 
 def test_a_rollout_without_a_row_teaches_nothing():
     class Skips(Callback):
+        def before_run(self):
+            self.gradient_steps = []
+
         def before_collect(self, _phase="train"):
             if self.loop.index == 1:
+                self.learner.memory.clear()
                 raise Cancel("collect")
 
-    learner = ppo(Skips()).run(times=3)
-    assert learner.count == 3
-    assert learner.gradient_steps > 0
+        def after_pass(self):
+            self.gradient_steps.append(self.learner.gradient_steps)
+
+    skips = Skips()
+    assert ppo(skips).run(times=3).count == 3
+    first, second, third = skips.gradient_steps
+    assert 0 < first == second < third

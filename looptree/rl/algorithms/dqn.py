@@ -197,11 +197,11 @@ class QUpdate(Update):
         self.ahead.begin(self.memory, self.gradient_steps_per_run, self.batch_size, alone=alone)
 
     def _is_alone(self) -> bool:
-        """Whether nothing but this class acts in a run: no callback, no subclass, no optimizer of another making, and
-        nobody who pulls the update on its own, and has a turn after each step."""
-        own = type(self) is QUpdate and type(self.optimizer) is Adam and self.phase is not None
-        own = own and self.target_network is not self.network
-        return own and all(step.target is self for step in self.plan.steps())
+        """Whether nothing but this class acts in a run, and on nothing but the network: no callback, no subclass, no
+        optimizer of another making, no target network that learns too, and nobody who pulls the update on its own, and
+        has a turn after each step."""
+        own = type(self) is QUpdate and type(self.optimizer) is Adam and self.target_network is not self.network
+        return own and self.phase is not None and all(step.target is self for step in self.plan.steps())
 
     def before_sample(self) -> None:
         """Draw rows, all equally likely."""
@@ -295,7 +295,7 @@ class DQN(Learner):
         self.learning_starts_env_steps = settings.learning_starts_env_steps
         self.gamma = settings.gamma
         self.epsilon = settings.epsilon_start
-        self.to_environment = members_of(actions)
+        to_environment = members_of(actions)
         self.memory = ReplayBuffer(
             settings.replay_capacity, observations, actions, stream(seed, "replay"), stacked_frames=stacks_frames
         )
@@ -312,7 +312,7 @@ class DQN(Learner):
                 settings.num_envs,
                 Agent(network, explore),
                 Remember(),
-                to_environment=self.to_environment,
+                to_environment=to_environment,
                 seed=stream(seed, "train"),
                 call_on="on_collect",
                 name="source",
@@ -326,7 +326,7 @@ class DQN(Learner):
                 recipe,
                 settings.evaluation_episodes,
                 Agent(network),
-                to_environment=self.to_environment,
+                to_environment=to_environment,
                 seed=stream(seed, "valid"),
                 call_on="on_evaluate",
                 name="valid_source",
